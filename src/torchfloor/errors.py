@@ -1,0 +1,50 @@
+"""The mistakes and mishaps torchfloor tells its user about, each with its exit status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["ConfigError", "NoEvidenceError", "RecordError", "SpaceError", "TorchfloorError"]
+
+
+class TorchfloorError(Exception):
+    """Base of every error that is shown without a traceback.
+
+    The message says what failed, the likely cause and what to do, in that order.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+
+class ConfigError(TorchfloorError):
+    """One or more mistakes in a file or call; all of them are reported together.
+
+    Args:
+        source: The file the mistakes stand in.
+        mistakes: One sentence for each, starting with its place in the file.
+    """
+
+    def __init__(self, source: Path | str, mistakes: Sequence[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {m}" for m in mistakes)]))
+
+
+class SpaceError(TorchfloorError):
+    """The disk cannot hold what a run needs."""
+
+    exit_code = 3
+
+
+class NoEvidenceError(TorchfloorError):
+    """Nothing ran, so nothing can be said."""
+
+    exit_code = 3
+
+
+class RecordError(TorchfloorError):
+    """A record cannot be read, or does not say what its name promises."""
