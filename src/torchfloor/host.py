@@ -1,0 +1,120 @@
+"""This host: its interpreters, its machine, its devices and its disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import psutil
+from uv import find_uv_bin
+
+__all__ = [
+    "Machine",
+    "free_space",
+    "has_cuda_device",
+    "interpreters",
+    "machine",
+    "search_path",
+    "uv",
+]
+
+OLDEST_PYTHON = (3, 9)
+"""The oldest Python the in-cell plugin is written for."""
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What timings depend on.
+
+    Attributes:
+        system: `Linux`, `Darwin` or `Windows`.
+        architecture: `x86_64`, `arm64` …
+        cpu: The processor's model name.
+        cores: Logical processors.
+    """
+
+    system: str
+    architecture: str
+    cpu: str
+    cores: int
+
+
+def uv() -> str:
+    """Return the path of the uv that is installed beside torchfloor."""
+    return find_uv_bin()
+
+
+def search_path() -> str:
+    """Return the PATH on which uv finds every interpreter.
+
+    pyenv puts shims on the path that fail for every version but the active one; the real
+    folders go before them.
+    """
+    return os.pathsep.join([*_pyenv_folders(), os.environ["PATH"]])
+
+
+def interpreters() -> tuple[str, ...]:
+    """List the CPython versions of this host that a cell can use, newest first (`"3.11"`)."""
+    found = subprocess.run(  # noqa: S603 - a fixed command line
+        [uv(), "python", "list", "--only-installed", "--output-format", "json"],
+        env={**os.environ, "PATH": search_path()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    versions = {
+        (entry["version_parts"]["major"], entry["version_parts"]["minor"])
+        for entry in json.loads(found.stdout)
+        if entry["implementation"] == "cpython" and entry["variant"] == "default"
+    }
+    return tuple(
+        f"{major}.{minor}"
+        for major, minor in sorted(versions, reverse=True)
+        if (major, minor) >= OLDEST_PYTHON
+    )
+
+
+def _pyenv_folders() -> list[str]:
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return sorted(str(folder) for folder in root.glob("versions/3.*/bin"))
+
+
+def has_cuda_device() -> bool:
+    """Tell whether the NVIDIA driver lists at least one device."""
+    smi = shutil.which("nvidia-smi")
+    if smi is None:
+        return False
+    listed = subprocess.run([smi, "-L"], capture_output=True, text=True, check=False)  # noqa: S603 - fixed
+    return listed.returncode == 0 and "GPU" in listed.stdout
+
+
+@cache
+def machine() -> Machine:
+    """Describe this machine; the host's name is left out, since records are published."""
+    return Machine(
+        system=platform.system(),
+        architecture=platform.machine(),
+        cpu=_cpu_model(),
+        cores=psutil.cpu_count() or 1,
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def free_space(folder: Path) -> int:
+    """Return the free bytes of the file system that would hold the folder."""
+    while not folder.exists():
+        folder = folder.parent
+    return psutil.disk_usage(str(folder)).free

@@ -1,0 +1,333 @@
+"""Matrix × wheels × this host -> cells, each with a reason if it cannot run here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+from packaging import tags
+from packaging.version import Version
+
+from torchfloor.errors import ConfigError
+from torchfloor.host import OLDEST_PYTHON
+from torchfloor.wheels import IndexUnreachableError, Wheel, list_wheels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from torchfloor.matrix import Flavour, Matrix
+
+__all__ = ["Cell", "Host", "Plan", "make_plan"]
+
+_NO_INTERPRETER = "3.11"
+"""The Python named in cell identifiers on a host that has none."""
+
+
+class Host(msgspec.Struct, frozen=True):
+    """What of a host decides which cells can run.
+
+    Attributes:
+        pythons: Versions of the usable interpreters, newest first (`"3.11"`).
+        platforms: Platform tags of wheels that install here, best first.
+        devices: Devices beyond the processor (`{"cuda"}`).
+    """
+
+    pythons: tuple[str, ...]
+    platforms: tuple[str, ...]
+    devices: frozenset[str] = frozenset()
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """Release × flavour × Python: the unit of work.
+
+    Attributes:
+        id: `torch2.0.1-cpu-py311`, the one name of the cell everywhere.
+        package: The dependency under test.
+        release: Its release, as the index writes it.
+        flavour: Name of the wheel flavour.
+        device: Where the code runs: `cpu`, or what the flavour needs.
+        python: Version of the interpreter (`"3.11"`).
+        promised: Whether the release is at or above the declared floor.
+        companions: Requirements installed beside it, in the same transaction.
+        wheel: The exact wheel, or None where there is none.
+        status: `planned`, or the outcome that is known without running anything.
+        reason: Why it is not planned; empty if it is.
+    """
+
+    id: str
+    package: str
+    release: str
+    flavour: str
+    device: str
+    python: str
+    promised: bool
+    companions: tuple[str, ...]
+    wheel: Wheel | None
+    status: Literal["planned", "not-run", "unavailable"]
+    reason: str = ""
+
+    @property
+    def version(self) -> Version:
+        """The release, comparable."""
+        return Version(self.release)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """The cells of a matrix, on one day and one host.
+
+    Attributes:
+        package: The dependency under test.
+        headline: What the main table is about, as in the matrix.
+        declared: The declared floor.
+        floor: The lowest release at or above it: the one that must be among the cells.
+        sample: As in matrix.yaml: `newest-patch` or `all`.
+        releases: Every final release on the indexes from the oldest planned one, oldest first.
+        cells: Oldest release first, flavours in the matrix's order.
+        unreachable: Indexes that did not answer, each with the cause.
+        made: When, in UTC.
+    """
+
+    package: str
+    headline: str
+    declared: str
+    floor: str
+    sample: str
+    releases: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    unreachable: tuple[str, ...]
+    made: dt.datetime
+
+    def cell(self, cell_id: str) -> Cell | None:
+        """Return the cell of that identifier, or None."""
+        return next((cell for cell in self.cells if cell.id == cell_id), None)
+
+
+Offers = dict[Version, list[Wheel]]
+"""What one flavour can be installed from: wheels by release."""
+
+
+def make_plan(
+    matrix: Matrix,
+    host: Host,
+    offered_by: Callable[[str, str, Path], list[Wheel]] = list_wheels,
+) -> Plan:
+    """Plan the cells of a matrix.
+
+    Args:
+        matrix: What to vary.
+        host: What can run here.
+        offered_by: Lists the wheels of (package, index, root).
+
+    Returns:
+        The plan.
+
+    Raises:
+        ConfigError: If the matrix selects nothing, or a release that no index has.
+        IndexUnreachableError: If no index of any flavour answers.
+    """
+    offers, unreachable = _collect_offers(matrix, offered_by)
+    known = sorted(set().union(*offers.values()))
+    floor, selected = _select_releases(matrix, known)
+    main_python = _main_python(matrix, host, selected, offers)
+    cells = []
+    for release, name in product(selected, matrix.flavours):
+        place = _place(matrix, host, offers[name].get(release, []), main_python)
+        place = _check_device(place, matrix.flavours[name].needs, host)
+        cells.append(_make_cell(matrix, release, name, place))
+    return Plan(
+        package=matrix.package,
+        headline=matrix.headline,
+        declared=str(matrix.declared),
+        floor=str(floor),
+        sample=matrix.sample,
+        releases=tuple(str(release) for release in known if release >= selected[0]),
+        cells=tuple(cells),
+        unreachable=tuple(unreachable),
+        made=dt.datetime.now(dt.UTC),
+    )
+
+
+def _collect_offers(
+    matrix: Matrix, offered_by: Callable[[str, str, Path], list[Wheel]]
+) -> tuple[dict[str, Offers], list[str]]:
+    """Ask each index once; per flavour, the first index that has a release provides it."""
+    asked: dict[str, list[Wheel]] = {}
+    unreachable: list[str] = []
+    for index in dict.fromkeys(i for f in matrix.flavours.values() for i in f.indexes):
+        try:
+            asked[index] = offered_by(matrix.package, index, matrix.root)
+        except IndexUnreachableError as error:
+            asked[index] = []
+            unreachable.append(str(error))
+    offers = {name: _offers_of(flavour, asked) for name, flavour in matrix.flavours.items()}
+    if not any(offers.values()):
+        if unreachable:
+            msg = (
+                "; ".join(unreachable) + ": check the network, the indexes in matrix.yaml and pip's"
+            )
+            raise IndexUnreachableError(msg)
+        hint = f"package: no index has a final release of {matrix.package!r}; check its spelling"
+        raise ConfigError(matrix.source.name, [hint])
+    return offers, unreachable
+
+
+def _offers_of(flavour: Flavour, asked: Mapping[str, list[Wheel]]) -> Offers:
+    offers: Offers = {}
+    for index in flavour.indexes:
+        here: Offers = {}
+        for wheel in asked[index]:
+            if not (wheel.version.is_prerelease or wheel.yanked):
+                here.setdefault(wheel.release, []).append(wheel)
+        for release, wheels in here.items():
+            offers.setdefault(release, wheels)
+    return offers
+
+
+def _select_releases(matrix: Matrix, known: Sequence[Version]) -> tuple[Version, list[Version]]:
+    """Return the floor's release, and every selected one, oldest first."""
+    promised = [release for release in known if release >= matrix.declared]
+    if not promised:
+        hint = f"no release of {matrix.package} is at or above the declared {matrix.declared}"
+        raise ConfigError(matrix.declared_in.name, [f"{hint}; lower it"])
+    in_range = [r for r in known if matrix.versions.contains(r) or r >= matrix.declared]
+    if not any(matrix.versions.contains(release) for release in known):
+        hint = f"versions: {str(matrix.versions)!r} matches none of {known[0]} to {known[-1]}"
+        raise ConfigError(matrix.source.name, [f"{hint}; widen it"])
+    sampled = in_range if matrix.sample == "all" else _newest_patches(in_range)
+    history = _history(matrix, known)
+    return promised[0], sorted({promised[0], *sampled, *history})
+
+
+def _newest_patches(releases: Iterable[Version]) -> list[Version]:
+    """Keep the newest of each minor; expects the oldest first."""
+    return list({(release.major, release.minor): release for release in releases}.values())
+
+
+def _history(matrix: Matrix, known: Sequence[Version]) -> list[Version]:
+    found, mistakes = [], []
+    for position, text in enumerate(matrix.history):
+        wanted = Version(text)
+        is_minor = len(wanted.release) == 2  # noqa: PLR2004 - major and minor
+        matching = [
+            release
+            for release in known
+            if release == wanted or (is_minor and release.release[:2] == wanted.release)
+        ]
+        if matching:
+            found.append(matching[-1])
+        else:
+            mistakes.append(f"history[{position}]: no index has a release {text}; remove it")
+    if mistakes:
+        raise ConfigError(matrix.source.name, mistakes)
+    return found
+
+
+def _main_python(
+    matrix: Matrix, host: Host, selected: Iterable[Version], offers: Mapping[str, Offers]
+) -> str:
+    """Pick the interpreter that covers most promised cells, then most cells, then the newest."""
+    if matrix.python != "auto":
+        return matrix.python
+    promised: Counter[str] = Counter()
+    covered: Counter[str] = Counter()
+    for release, flavour, python in product(selected, offers.values(), host.pythons):
+        if _best_wheel(flavour.get(release, []), python, host.platforms):
+            covered[python] += 1
+            promised[python] += release >= matrix.declared
+    return max(
+        host.pythons, key=lambda p: (promised[p], covered[p], _parts(p)), default=_NO_INTERPRETER
+    )
+
+
+class _Placement(NamedTuple):
+    """Where a cell runs, or why it does not."""
+
+    python: str
+    wheel: Wheel | None
+    status: Literal["planned", "not-run", "unavailable"]
+    reason: str = ""
+
+
+def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) -> _Placement:
+    """Find the interpreter and wheel of a cell, or the reason why there is none."""
+    others = host.pythons if matrix.python == "auto" else ()
+    for python in (main_python, *others):
+        if python in host.pythons and (wheel := _best_wheel(wheels, python, host.platforms)):
+            return _Placement(python, wheel, "planned")
+    wanted = _pythons_of(wheels, host.platforms)
+    if not wanted:
+        return _Placement(main_python, None, "unavailable", "no wheel for this platform")
+    if not others and main_python not in wanted:
+        return _Placement(main_python, None, "unavailable", f"no wheel for Python {main_python}")
+    usable = [python for python in wanted if _parts(python) >= OLDEST_PYTHON]
+    if not usable:
+        reason = f"needs Python {wanted[0]}, and cells need 3.9 or newer"
+        return _Placement(wanted[0], None, "not-run", reason)
+    reason = f"no Python {' or '.join(usable)} on this machine; install one"
+    return _Placement(usable[0], None, "not-run", reason)
+
+
+def _check_device(place: _Placement, needs: str | None, host: Host) -> _Placement:
+    """Do not run what could run but for its device."""
+    if place.status != "planned" or needs is None or needs in host.devices:
+        return place
+    return place._replace(status="not-run", reason=f"no {needs.upper()} device on this machine")
+
+
+def _make_cell(matrix: Matrix, release: Version, name: str, place: _Placement) -> Cell:
+    needs = matrix.flavours[name].needs
+    return Cell(
+        id=f"{matrix.package}{release}-{name}-py{place.python.replace('.', '')}",
+        package=matrix.package,
+        release=str(release),
+        flavour=name,
+        device=needs or "cpu",
+        python=place.python,
+        promised=release >= matrix.declared,
+        companions=matrix.companions_of(release),
+        wheel=place.wheel,
+        status=place.status,
+        reason=place.reason,
+    )
+
+
+def _best_wheel(wheels: Iterable[Wheel], python: str, platforms: tuple[str, ...]) -> Wheel | None:
+    ranks = _tag_ranks(python, platforms)
+    ranked = []
+    for wheel in wheels:
+        fitting = [ranks[tag] for tag in wheel.tags if tag in ranks]
+        if fitting:
+            ranked.append((-min(fitting), wheel.build, wheel))
+    return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
+
+
+@cache
+def _tag_ranks(python: str, platforms: tuple[str, ...]) -> dict[tags.Tag, int]:
+    """Rank the tags an interpreter accepts, best first."""
+    version, name = _parts(python), "cp" + python.replace(".", "")
+    accepted = [
+        *tags.cpython_tags(version, abis=[name], platforms=platforms),
+        *tags.compatible_tags(version, interpreter=name, platforms=platforms),
+    ]
+    return {tag: rank for rank, tag in enumerate(accepted)}
+
+
+def _pythons_of(wheels: Iterable[Wheel], platforms: tuple[str, ...]) -> list[str]:
+    """List the CPython versions these wheels are built for on this platform, newest first."""
+    names = {
+        tag.interpreter
+        for wheel in wheels
+        for tag in wheel.tags
+        if tag.platform in platforms and tag.interpreter.startswith("cp3")
+    }
+    return sorted((f"3.{name[3:]}" for name in names), key=_parts, reverse=True)
+
+
+def _parts(python: str) -> tuple[int, int]:
+    major, minor = python.split(".")
+    return int(major), int(minor)
