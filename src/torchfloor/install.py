@@ -1,0 +1,75 @@
+"""Cell -> the installer's arguments. Pure functions; `torchfloor.run` carries them out."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torchfloor.plan import Cell
+
+__all__ = [
+    "create_arguments",
+    "environment_python",
+    "install_arguments",
+    "requirements",
+    "resolve_arguments",
+]
+
+IN_CELL = ("pytest>=7.4", "pytest-benchmark>=4", "pytest-timeout>=2.2")
+"""What runs the probes, in every cell."""
+
+
+def requirements(cell: Cell) -> tuple[str, ...]:
+    """List what a cell installs: the one planned wheel by URL and digest, and what goes beside it.
+
+    Args:
+        cell: A cell with a wheel.
+
+    Returns:
+        PEP 508 requirements, for one resolver transaction.
+    """
+    assert cell.wheel is not None, cell.id  # noqa: S101 - only planned cells are installed
+    digest = f"#sha256={cell.wheel.sha256}" if cell.wheel.sha256 else ""
+    return (f"{cell.package} @ {cell.wheel.url}{digest}", *cell.companions, *IN_CELL)
+
+
+def create_arguments(uv: str, cell: Cell, environment: Path) -> list[str]:
+    """Arguments that create a cell's empty environment.
+
+    A uv-managed Python that is not on this machine is never downloaded: the plan knows which
+    interpreters there are.
+    """
+    return [uv, "venv", "--no-python-downloads", "--python", cell.python, str(environment)]
+
+
+def install_arguments(uv: str, cell: Cell, environment: Path, cache: Path) -> list[str]:
+    """Arguments that install a cell's requirements into its environment, from a cache of its own.
+
+    The cache lies beside the environment, so that files are linked instead of copied and
+    removing one folder frees everything.
+    """
+    python = str(environment_python(environment))
+    return [
+        *(uv, "pip", "install", "--python", python, "--cache-dir", str(cache)),
+        *("--no-progress", "--strict"),
+        *requirements(cell),
+    ]
+
+
+def resolve_arguments(uv: str, cell: Cell, source: Path, target: Path) -> list[str]:
+    """Arguments that resolve the requirements in `source` into `target`, a pylock.toml.
+
+    Nothing is installed; the lock names every file a cell will download, with its size.
+    """
+    return [
+        *(uv, "pip", "compile", "--quiet", "--no-header", "--python-version", cell.python),
+        *("--format", "pylock.toml", "--output-file", str(target), str(source)),
+    ]
+
+
+def environment_python(environment: Path) -> Path:
+    """Return the path of an environment's interpreter."""
+    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

@@ -1,0 +1,152 @@
+"""What the plugin wrote inside a cell, line by line -> the parts of a record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from torchfloor.record import Match, Note, PathSeen, Probe, Ratio, RawMatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+__all__ = ["Broken", "Journal", "Readback", "read_journal"]
+
+T = TypeVar("T")
+M = TypeVar("M", Match, RawMatch)
+
+_SEVERITY = ("wrong", "refused", "missing", "right")
+
+
+class Readback(msgspec.Struct, frozen=True):
+    """What a cell really is, as the plugin read it back."""
+
+    release: str
+    module_version: str
+    build: str
+    cuda: str | None
+    git: str | None
+    python: str
+    platform: str
+    machine: str
+    cpu: str
+    cores: int
+    threads: int
+    device: str
+    device_name: str
+    driver: str
+    packages: dict[str, str]
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """An import that failed before the first probe."""
+
+    stage: str
+    message: str
+    traceback: str = ""
+
+
+class Journal(msgspec.Struct, frozen=True):
+    """One pass of probes, as far as it came.
+
+    Attributes:
+        readback: The cell's facts, if it came that far.
+        broken: The import that failed, if one did.
+        probes: The finished probes, in order.
+        unfinished: The probe that had started and not finished, or empty.
+        finished: Whether pytest came to its end.
+        paths: Paths that were observed.
+        matches: Results against references, aggregated.
+        raw: The same for unguarded operators.
+        notes: Other facts.
+        ratios: Interleaved timings.
+    """
+
+    readback: Readback | None = None
+    broken: Broken | None = None
+    probes: tuple[Probe, ...] = ()
+    unfinished: str = ""
+    finished: bool = False
+    paths: tuple[PathSeen, ...] = ()
+    matches: tuple[Match, ...] = ()
+    raw: tuple[RawMatch, ...] = ()
+    notes: tuple[Note, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
+
+
+def read_journal(file: Path) -> Journal:
+    """Read a journal; a line that a crash cut short is left out.
+
+    Args:
+        file: The JSON-lines file; it need not exist.
+
+    Returns:
+        What it tells.
+    """
+    lines = _lines(file)
+    probes = _all(lines, "probe", Probe)
+    started = [line["probe"] for line in lines["start"]]
+    return Journal(
+        readback=_last(lines, "readback", Readback),
+        broken=_last(lines, "broken", Broken),
+        probes=probes,
+        unfinished=next(iter(sorted(set(started) - {p.probe for p in probes})), ""),
+        finished=bool(lines["finish"]),
+        paths=tuple(dict.fromkeys(_all(lines, "path", PathSeen))),
+        matches=_grouped(_all(lines, "match", Match), _merge_matches),
+        raw=_grouped(_all(lines, "raw", RawMatch), _merge_raw),
+        notes=tuple(dict.fromkeys(_all(lines, "note", Note))),
+        ratios=_all(lines, "ratio", Ratio),
+    )
+
+
+def _lines(file: Path) -> dict[str, list[dict[str, Any]]]:
+    lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    if file.exists():
+        for text in file.read_text("utf-8", errors="replace").splitlines():
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError:
+                continue
+            if line["kind"] == "note" and not isinstance(line["value"], str):
+                line["value"] = json.dumps(line["value"])
+            lines[line["kind"]].append(line)
+    return lines
+
+
+def _all(lines: dict[str, list[dict[str, Any]]], kind: str, into: type[T]) -> tuple[T, ...]:
+    return tuple(msgspec.convert(line, into) for line in lines[kind])
+
+
+def _last(lines: dict[str, list[dict[str, Any]]], kind: str, into: type[T]) -> T | None:
+    found = _all(lines, kind, into)
+    return found[-1] if found else None
+
+
+def _grouped(entries: Iterable[M], merge: Callable[[list[M]], M]) -> tuple[M, ...]:
+    """Merge the entries of one subject, capability and dtype, in order of appearance."""
+    groups: dict[tuple[str, str, str], list[M]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.subject, entry.capability, entry.dtype].append(entry)
+    return tuple(merge(group) for group in groups.values())
+
+
+def _merge_matches(group: list[Match]) -> Match:
+    worst = max(group, key=lambda entry: entry.excess)
+    digests = "".join(entry.digest for entry in group)
+    return msgspec.structs.replace(
+        worst,
+        cases=sum(entry.cases for entry in group),
+        passed=all(entry.passed for entry in group),
+        digest=hashlib.sha256(digests.encode()).hexdigest()[:16],
+    )
+
+
+def _merge_raw(group: list[RawMatch]) -> RawMatch:
+    worst = min(group, key=lambda entry: (_SEVERITY.index(entry.verdict), -entry.excess))
+    return msgspec.structs.replace(worst, cases=sum(entry.cases for entry in group))

@@ -1,0 +1,86 @@
+"""Run a command to its end, or stop it with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Ended", "execute"]
+
+
+class Ended(NamedTuple):
+    """How a process ended: exit status (negative: a signal), timed out, wall seconds."""
+
+    status: int
+    timed_out: bool
+    seconds: float
+
+    @property
+    def signal(self) -> str:
+        """Name of the signal that killed it (`SIGSEGV`), or empty."""
+        if self.status >= 0:
+            return ""
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-self.status).name
+        return f"signal {-self.status}"
+
+
+def execute(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    output: IO[bytes],
+    timeout: float,
+) -> Ended:
+    """Run a command, its output going to a file.
+
+    The process stays in the caller's process group, so that whoever stops the caller's group
+    (a terminal, nox) stops it as well.
+
+    Args:
+        command: Program and arguments; no shell is involved.
+        environment: All of its environment.
+        folder: Its working directory.
+        output: Where stdout and stderr go.
+        timeout: Seconds after which it is stopped.
+
+    Returns:
+        How it ended. When this function is interrupted, the process has been stopped.
+    """
+    start = time.monotonic()
+    process = subprocess.Popen(  # noqa: S603 - a list of arguments, built by torchfloor.install
+        command,
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        status = process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        _stop_tree(process)
+        return Ended(process.wait(), timed_out=True, seconds=time.monotonic() - start)
+    except BaseException:
+        _stop_tree(process)
+        raise
+    return Ended(status, timed_out=False, seconds=time.monotonic() - start)
+
+
+def _stop_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its descendants; they hold nothing that is worth saving."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        for each in [*parent.children(recursive=True), parent]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+    process.wait()

@@ -1,0 +1,378 @@
+"""The record: the one immutable JSON document of a cell's evidence."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import math
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from packaging.version import Version
+
+from torchfloor.errors import RecordError
+from torchfloor.host import Machine
+
+__all__ = [
+    "Environment",
+    "Failure",
+    "Identity",
+    "Match",
+    "Note",
+    "Outcome",
+    "PathSeen",
+    "Probe",
+    "Provenance",
+    "Ratio",
+    "RawMatch",
+    "Record",
+    "Timing",
+    "read_record",
+    "read_records",
+    "schema",
+    "write_atomically",
+    "write_record",
+]
+
+SCHEMA: Final = 1
+"""Version of the schema; a record of another version is refused, not guessed at."""
+
+Outcome = Literal["compatible", "incompatible", "errored"]
+"""What a cell that ran can say. The plan knows `unavailable` and `not-run`; `stale` and `missing`
+are found by comparing records with the plan."""
+
+_MAX_BYTES = 16 * 2**20
+CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """The wheel the plan pinned, and what was read back inside the cell.
+
+    Attributes:
+        release: The release, as planned.
+        flavour: Wheel flavour.
+        wheel: Its file name.
+        sha256: Its digest, or None where the index gave none.
+        size: Its bytes, or None where the index gave none.
+        uploaded: Date of its upload, or None where the index gave none.
+        index: The index it came from, without credentials.
+        build: Local part of the version that was read back (`+cu118`), or empty.
+        cuda: The CUDA version it was built with, as read back.
+        git: The dependency's own revision, as read back.
+    """
+
+    release: str
+    flavour: str
+    wheel: str
+    sha256: str | None
+    size: int | None
+    uploaded: dt.date | None
+    index: str
+    build: str = ""
+    cuda: str | None = None
+    git: str | None = None
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """Where the cell ran, as read back inside it.
+
+    Attributes:
+        python: Full version of the interpreter.
+        platform: Operating system and C library.
+        machine: Processor and cores.
+        threads: Threads the dependency used.
+        device: `cpu` or `cuda`.
+        device_name: Name of the device, if there is one.
+        driver: Its driver's version.
+        packages: Version of every installed distribution.
+    """
+
+    python: str
+    platform: str
+    machine: Machine
+    threads: int
+    device: str
+    device_name: str
+    driver: str
+    packages: dict[str, str]
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """One probe's result."""
+
+    probe: str
+    capability: str
+    outcome: Literal["passed", "failed", "skipped"]
+    seconds: float
+    message: str = ""
+    detail: str = ""
+
+
+class PathSeen(msgspec.Struct, frozen=True):
+    """Which implementation served a subject, observed from outside."""
+
+    subject: str
+    path: str
+    entry_points: tuple[str, ...]
+    operators: tuple[str, ...]
+
+
+class Match(msgspec.Struct, frozen=True):
+    """Results against a reference, per subject, capability and dtype.
+
+    Attributes:
+        subject: What was called.
+        capability: The row of the capability table.
+        dtype: Type of the input; empty where it does not matter.
+        cases: Comparisons made.
+        error: Largest relative error; None if unbounded (a NaN or infinity out of place).
+        tolerance: Largest relative error that passes.
+        passed: Whether every comparison passed.
+        digest: Of the raw results, equal where two releases agree bit for bit.
+    """
+
+    subject: str
+    capability: str
+    dtype: str
+    cases: int
+    error: float | None
+    tolerance: float
+    passed: bool
+    digest: str
+
+    @property
+    def excess(self) -> float:
+        """The error in units of its tolerance; infinity where it is unbounded."""
+        return _excess(self.error, self.tolerance)
+
+
+class RawMatch(msgspec.Struct, frozen=True):
+    """The same for the unguarded operator, for information."""
+
+    subject: str
+    capability: str
+    dtype: str
+    cases: int
+    verdict: Literal["right", "wrong", "refused", "missing"]
+    error: float | None
+    tolerance: float
+    message: str = ""
+
+    @property
+    def excess(self) -> float:
+        """The error in units of its tolerance; infinity where it is unbounded."""
+        return _excess(self.error, self.tolerance)
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A fact about a subject that is no number, such as an operator's signature."""
+
+    subject: str
+    key: str
+    value: str
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """pytest-benchmark's statistics of one call, in seconds, single-threaded."""
+
+    name: str
+    group: str
+    rounds: int
+    min: float
+    median: float
+    iqr: float
+
+
+class Ratio(msgspec.Struct, frozen=True):
+    """Time of a candidate over a baseline's, from interleaved rounds.
+
+    Attributes:
+        group: The input.
+        candidate: What was timed.
+        baseline: What it was compared with.
+        median: Median of the ratios; below 1 the candidate is faster.
+        low: First quartile.
+        high: Third quartile.
+        rounds: Rounds.
+        seconds: Median time of the candidate.
+    """
+
+    group: str
+    candidate: str
+    baseline: str
+    median: float
+    low: float
+    high: float
+    rounds: int
+    seconds: float
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Where a cell failed, and why.
+
+    Attributes:
+        stage: `install`, `dependency`, `readback`, `subject`, `probes` or `timings`.
+        message: What happened, in one or two lines.
+        log: Tail of that stage's log.
+    """
+
+    stage: str
+    message: str
+    log: str = ""
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """What the evidence was made from.
+
+    Attributes:
+        subject: Digest of the subject's files.
+        probes: Digest of the probes and of the plugin that ran them.
+        matrix: Digest of what the matrix says about this cell.
+        torchfloor: The harness's version.
+        started: When the cell started, in UTC.
+        finished: When it ended, in UTC.
+        seconds: Duration of each stage.
+        download: Bytes of the files that were downloaded, or 0 if unknown.
+        disk: Bytes of the installed environment.
+    """
+
+    subject: str
+    probes: str
+    matrix: str
+    torchfloor: str
+    started: dt.datetime
+    finished: dt.datetime
+    seconds: dict[str, float] = {}
+    download: int = 0
+    disk: int = 0
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A cell's evidence. DESIGN: one JSON file a cell, written once."""
+
+    schema: Literal[1]
+    cell: CellId
+    package: str
+    release: str
+    flavour: str
+    python: str
+    promised: bool
+    outcome: Outcome
+    provenance: Provenance
+    failure: Failure | None = None
+    identity: Identity | None = None
+    environment: Environment | None = None
+    paths: tuple[PathSeen, ...] = ()
+    matches: tuple[Match, ...] = ()
+    raw: tuple[RawMatch, ...] = ()
+    notes: tuple[Note, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
+    timings: tuple[Timing, ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+    @property
+    def version(self) -> Version:
+        """The release, comparable."""
+        return Version(self.release)
+
+    def path_of(self, subject: str) -> str:
+        """Return the path that served a subject, or empty if none was observed."""
+        return next((seen.path for seen in self.paths if seen.subject == subject), "")
+
+
+def _excess(error: float | None, tolerance: float) -> float:
+    if error is None:
+        return math.inf
+    return error / tolerance if tolerance else (math.inf if error else 0.0)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a record."""
+    return msgspec.json.schema(Record)
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write a record as `<cell>.json`: whole or not at all.
+
+    Args:
+        record: The record.
+        folder: Where to; made if it is not there.
+
+    Returns:
+        The file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{record.cell}.json"
+    write_atomically(target, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    return target
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a file so that no reader, and no interruption, ever sees half of it."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def read_record(file: Path) -> Record:
+    """Read one record.
+
+    Args:
+        file: A file written by `write_record`.
+
+    Returns:
+        The record.
+
+    Raises:
+        RecordError: If the file is no record, of another schema, or of another cell than its
+            name says.
+    """
+    try:
+        if file.stat().st_size > _MAX_BYTES:
+            msg = f"{file.name} is larger than any record; remove it and run the cell again"
+            raise RecordError(msg)
+        record = msgspec.json.decode(file.read_bytes(), type=Record)
+    except OSError as error:
+        msg = f"{file.name} cannot be read ({error.strerror}); check its permissions"
+        raise RecordError(msg) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"{file.name} is no record of schema {SCHEMA} ({error}); run the cell again"
+        raise RecordError(msg) from None
+    if record.cell != file.stem:
+        msg = f"{file.name} holds the record of {record.cell}; rename it, or run the cell again"
+        raise RecordError(msg)
+    return record
+
+
+def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
+    """Read every record of a folder.
+
+    Args:
+        folder: A folder of records; it need not exist.
+
+    Returns:
+        The records, oldest release first, and an error for each file that is none.
+    """
+    records: list[Record] = []
+    errors: list[RecordError] = []
+    for file in folder.glob("*.json"):
+        if not re.match(r"[A-Za-z0-9]", file.name) or file.name == "plan.json":
+            continue
+        try:
+            records.append(read_record(file))
+        except RecordError as error:
+            errors.append(error)
+    return sorted(records, key=lambda record: (record.version, record.cell)), errors

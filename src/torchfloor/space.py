@@ -1,0 +1,161 @@
+"""What a run will download and unpack, against the space there is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from torchfloor import host, install
+from torchfloor.errors import SpaceError
+from torchfloor.wheels import default_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torchfloor.plan import Cell
+    from torchfloor.record import Record
+
+__all__ = [
+    "Download",
+    "check_space",
+    "estimate_downloads",
+    "gigabytes",
+    "needed_space",
+    "resolve_download",
+]
+
+_UNPACKED = 2.3
+"""Bytes on disk for each downloaded one: wheels are compressed (PyTorch's measure 1.7 to 2.2)."""
+_RESERVE = 2 * 2**30
+"""Bytes that stay free for everyone else."""
+_AT_ONCE = 4
+_PATIENCE = 10
+"""Seconds to resolve one cell: longer means that uv is downloading a whole wheel to look into."""
+
+
+class Download(msgspec.Struct, frozen=True):
+    """What a cell downloads.
+
+    Attributes:
+        size: Bytes, as far as the index tells.
+        exact: Whether every file's size is known; if not, it is at least `size`.
+    """
+
+    size: int
+    exact: bool
+
+
+def estimate_downloads(cells: Sequence[Cell], records: Iterable[Record]) -> list[Download]:
+    """Find out what cells will download, without downloading it.
+
+    Args:
+        cells: Cells with a wheel.
+        records: Evidence: a cell that ran with the same wheel downloads what it did then.
+
+    Returns:
+        One for each cell.
+    """
+    known: dict[str | None, Download] = {
+        record.identity.sha256: Download(record.provenance.download, exact=True)
+        for record in records
+        if record.identity and record.identity.sha256 and record.provenance.download
+    }
+
+    def estimate(cell: Cell) -> Download:
+        digest = cell.wheel.sha256 if cell.wheel else None
+        return known.get(digest) or resolve_download(cell)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(
+            pool.map(lambda cell: known.get(_sha256(cell)) or resolve_download(cell), cells)
+        )
+
+
+def _sha256(cell: Cell) -> str | None:
+    return cell.wheel.sha256 if cell.wheel else None
+
+
+def resolve_download(cell: Cell, cache: Path | None = None) -> Download:
+    """Ask uv which files a cell installs, and add up their sizes.
+
+    Args:
+        cell: A cell with a wheel.
+        cache: uv's cache folder, if not the user's own.
+
+    Returns:
+        The sum; only the wheel itself counts where the others cannot be found out.
+    """
+    assert cell.wheel is not None, cell.id  # noqa: S101 - documented
+    own = cell.wheel.size or 0
+    packages = _resolve(cell, cache)
+    sizes = [_size_of(package) for package in packages if package["name"] != cell.package]
+    return Download(own + sum(sizes), exact=bool(own and sizes) and all(sizes))
+
+
+def _resolve(cell: Cell, cache: Path | None) -> list[dict[str, object]]:
+    """Resolve a cell's requirements; nothing where that fails, as its installation then will."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, lock = Path(folder, "requirements.in"), Path(folder, "pylock.toml")
+        source.write_text("\n".join(install.requirements(cell)), "utf-8")
+        environment = {**os.environ, "UV_DEFAULT_INDEX": default_index()}
+        if cache is not None:
+            environment["UV_CACHE_DIR"] = str(cache)
+        command = install.resolve_arguments(host.uv(), cell, source, lock)
+        try:
+            subprocess.run(  # noqa: S603 - arguments built by torchfloor.install
+                command, env=environment, capture_output=True, check=True, timeout=_PATIENCE
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            return []
+        packages: list[dict[str, object]] = tomllib.loads(lock.read_text("utf-8"))["packages"]
+        return packages
+
+
+def _size_of(package: dict[str, object]) -> int:
+    """Return the size of the file that will be installed: a wheel, else the source."""
+    files = package.get("wheels") or [package.get("archive") or package.get("sdist") or {}]
+    assert isinstance(files, list)  # noqa: S101 - the format says so (PEP 751)
+    return max((file.get("size", 0) for file in files), default=0)
+
+
+def needed_space(downloads: Iterable[Download], jobs: int) -> int:
+    """Return the bytes a run needs at most: cells are removed as soon as they are recorded.
+
+    Args:
+        downloads: What its cells download.
+        jobs: Cells at a time.
+    """
+    largest = sorted((download.size for download in downloads), reverse=True)[:jobs]
+    return int(sum(largest) * _UNPACKED) + _RESERVE if largest else 0
+
+
+def check_space(needed: int, folder: Path) -> None:
+    """Refuse a run that cannot fit.
+
+    Args:
+        needed: Bytes, from `needed_space`.
+        folder: Where its environments will lie.
+
+    Raises:
+        SpaceError: If less is free.
+    """
+    free = host.free_space(folder)
+    if free < needed:
+        msg = (
+            f"Not enough disk: the largest cells need {gigabytes(needed)} free, and "
+            f"{gigabytes(free)} are, so {gigabytes(needed - free)} are missing. Free them, run "
+            "fewer cells at a time (-j 1), or put the checkout on a larger disk."
+        )
+        raise SpaceError(msg)
+
+
+def gigabytes(size: int) -> str:
+    """Write a number of bytes for a reader."""
+    return f"{size / 1e9:.1f} GB"
