@@ -1,0 +1,208 @@
+"""The model as Markdown: COMPATIBILITY.md, and the block in README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torchfloor.errors import ConfigError
+from torchfloor.report.model import LEFT_OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from torchfloor.report.model import Grid, Report, Row
+
+__all__ = ["render_block", "render_page", "replace_block"]
+
+BEGIN = "<!-- torchfloor: begin (generated, do not edit) -->"
+END = "<!-- torchfloor: end -->"
+
+_MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
+_OUTCOMES = {
+    "compatible": "every probe ran and passed",
+    "incompatible": "a probe failed, or the subject could not be imported",
+    "unavailable": "there is no wheel of this release for this flavour, platform or Python",
+    "errored": "the installation or the machine failed, so nothing is known",
+    "not-run": "left out on purpose, for the reason given; nothing is known",
+    "stale": "there is evidence, but the code or the matrix have changed since",
+    "missing": "planned, but no record came back",
+}
+
+
+def render_page(report: Report) -> str:
+    """Render COMPATIBILITY.md.
+
+    Args:
+        report: The model.
+
+    Returns:
+        Markdown, ending in a line break.
+    """
+    sections = [
+        "# Compatibility",
+        "Generated from the records in [`evidence/`](evidence/); do not edit.",
+        f"**{report.verdict.sentence}**",
+        _facts(report),
+        "## Releases",
+        _releases(report),
+        _legend(report),
+        *_capabilities(report),
+        *_raw(report),
+        "## How this was made",
+        _provenance(report),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def render_block(report: Report) -> str:
+    """Render the short form that stands in README.md, without its markers."""
+    verdict = report.verdict
+    lines = [
+        f"**Requires PyTorch {verdict.declared} or later.** {verdict.sentence}"
+        if report.package == "torch"
+        else f"**Requires {report.package} {verdict.declared} or later.** {verdict.sentence}",
+        "",
+        _table(("release", "flavour", "path", "outcome"), _short_rows(_known(report))),
+    ]
+    return "\n".join(lines)
+
+
+def replace_block(file: Path, block: str) -> str:
+    """Return a file's text with the generated block replaced.
+
+    Args:
+        file: A Markdown file that holds both markers, begin and end, once.
+        block: What stands between them.
+
+    Raises:
+        ConfigError: If the file does not hold both markers, in order.
+    """
+    text = file.read_text("utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        hint = f"no generated block; put the lines '{BEGIN}' and '{END}' where it belongs"
+        raise ConfigError(file.name, [hint])
+    return f"{before}{BEGIN}\n{block}\n{END}{after}"
+
+
+def _facts(report: Report) -> str:
+    verdict = report.verdict
+    facts = [f"Declared minimum: {report.package} {verdict.declared}."]
+    if verdict.measured:
+        facts.append(
+            f"Measured minimum: {report.package} {verdict.measured}: every release tested from "
+            f"there to {verdict.newest} is compatible."
+        )
+    facts += [f"Does not count: {line}." for line in verdict.failing]
+    if verdict.gaps:
+        facts.append(f"No evidence for: {report.package} {', '.join(verdict.gaps)}.")
+    facts += [f"Below the declared minimum: {line}." for line in verdict.below]
+    return "\n".join(f"- {_escape(fact)}" for fact in facts)
+
+
+def _releases(report: Report) -> str:
+    raw = f"`{report.raw_subject}` unguarded" if report.raw_subject else "unguarded"
+    slow = f"time / {report.baseline}" if report.baseline else "time"
+    header = ("release", "flavour", "build", "Python", "path", "largest error", slow, raw)
+    return _table((*header, "outcome", "verified on"), [_full_row(row) for row in _known(report)])
+
+
+def _known(report: Report) -> list[Row]:
+    return [row for row in report.rows if row.outcome not in LEFT_OUT]
+
+
+def _full_row(row: Row) -> tuple[str, ...]:
+    return (
+        f'<a id="{row.cell}"></a>{row.release}',
+        row.flavour,
+        row.build or "–",
+        row.python,
+        row.path or "–",
+        row.error or "–",
+        row.speed or "–",
+        row.trouble or ("right" if row.error else "–"),
+        _outcome(row),
+        row.verified or "–",
+    )
+
+
+def _short_rows(rows: Iterable[Row]) -> list[tuple[str, ...]]:
+    return [(row.release, row.flavour, row.path or "–", row.outcome) for row in rows]
+
+
+def _outcome(row: Row) -> str:
+    word = row.outcome if row.promised else f"{row.outcome} (below the minimum)"
+    return f"{word}: {row.reason}" if row.reason else word
+
+
+def _legend(report: Report) -> str:
+    present = [f"*{word}*: {_OUTCOMES[word]}." for word in _OUTCOMES if word in report.counts]
+    columns = (
+        f"*Path* is the implementation that served `{report.subject}`, observed from outside. "
+        "*Largest error* is the relative error that came closest to its tolerance, against "
+        "exact arithmetic. "
+        f"*time / {report.baseline}* is the time of `{report.subject}` over that of "
+        f"the {report.baseline} path, single-threaded: the least and the most over the timed "
+        "inputs (medians of interleaved rounds); below 1 it is faster."
+    )
+    left_out = [f"- {_escape(line)}." for line in report.left_out]
+    if left_out:
+        left_out = ["Nothing is known of these cells, for or against:", "", *left_out, ""]
+    return "\n".join([*left_out, columns, "", "Outcomes: " + " ".join(present)])
+
+
+def _capabilities(report: Report) -> list[str]:
+    if not report.capabilities.rows:
+        return []
+    intro = (
+        "✓ works; ✗ does not; n/a: the release cannot express it, so it is not testable there; "
+        "–: no probe. Neighbouring releases that are alike share a column."
+    )
+    return ["## Capabilities", intro, _grid(report.capabilities)]
+
+
+def _raw(report: Report) -> list[str]:
+    if not report.raw.rows:
+        return []
+    intro = (
+        f"What `{report.raw_subject}` itself does with the same inputs, for information: it shows "
+        "what the guard is worth. *wrong* gives the largest relative error (∞: a NaN, infinity or "
+        "zero that should not be there); *refused*: it raised an error; *missing*: the release "
+        "has no such operator."
+    )
+    parts = [f"## The unguarded operator: `{report.raw_subject}`", intro, _grid(report.raw)]
+    if report.signatures.rows:
+        parts += ["Its interface:", _grid(report.signatures, code=True)]
+    return parts
+
+
+def _provenance(report: Report) -> str:
+    days = " to ".join(dict.fromkeys(str(day) for day in report.dates))
+    lines = [
+        f"Evidence from {days}, made by `nox -s compat` and published by `nox -s publish`.",
+        *(f"Machine: {machine}." for machine in report.machines),
+        *(f"Index: {index}; the next one in matrix.yaml was used." for index in report.unreachable),
+        "A row's record, with all that its environment held: `evidence/<cell>.json`.",
+        f'One cell again: `nox -s "compat({report.rows[-1].cell})"`.',
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _grid(grid: Grid, *, code: bool = False) -> str:
+    def show(text: str) -> str:
+        return f"`{text}`" if code and text else _MARKS.get(text, text)
+
+    rows = [(name, *(show(text) for text in texts)) for name, texts in grid.rows]
+    return _table(("", *grid.columns), rows)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_escape(cell) for cell in line)} |" for line in lines)
+
+
+def _escape(text: str) -> str:
+    """Keep what came from outside from ending a table's cell or line."""
+    return " ".join(text.replace("|", "\\|").split())

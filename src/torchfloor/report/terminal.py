@@ -1,0 +1,84 @@
+"""The model in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from torchfloor.report.model import LEFT_OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from rich.console import Console
+
+    from torchfloor.report.model import Report, Row
+    from torchfloor.verdict import Verdict
+
+__all__ = ["print_report"]
+
+_STYLES = {
+    "compatible": "green",
+    "incompatible": "bold red",
+    "errored": "red",
+    "missing": "red",
+    "stale": "yellow",
+    "not-run": "dim",
+    "unavailable": "dim",
+}
+_VERDICTS = {"holds": "bold green", "broken": "bold red"}
+
+
+def print_report(report: Report, console: Console, only: Collection[str] | None = None) -> None:
+    """Print the table, what stands out, and the verdict in one sentence.
+
+    Args:
+        report: The model.
+        console: Where to; rich leaves colours out where they are not wanted.
+        only: Identifiers of the cells to show; what was not looked at is then not judged.
+    """
+    known = [row for row in report.rows if row.outcome not in LEFT_OUT]
+    shown = [row for row in known if only is None or row.cell in only]
+    console.print(_table(shown, report.baseline))
+    for row in shown:
+        if row.reason:
+            told = f"{row.cell} is {_outcome(row)}: {row.reason}"
+            console.print(Text(told, style=_STYLES[row.outcome]))
+    for line in report.left_out:
+        console.print(Text(line, style="dim"))
+    if len(shown) < len(known):
+        _print_selection(shown, console)
+    else:
+        _print_verdict(report.verdict, console)
+
+
+def _table(rows: Iterable[Row], baseline: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("cell", "build", "path", "largest error", f"time / {baseline}", "outcome"):
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        texts = (row.cell, row.build, row.path, row.error, row.speed)
+        outcome = Text(_outcome(row), style=_STYLES[row.outcome])
+        table.add_row(*(Text(text or "–") for text in texts), outcome)
+    return table
+
+
+def _print_selection(rows: Iterable[Row], console: Console) -> None:
+    """Say how the selected cells stand, without judging the others."""
+    counts = Counter(row.outcome for row in rows)
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    console.print(f"Selected cells: {told}. The verdict needs all cells: nox -s compat")
+
+
+def _print_verdict(verdict: Verdict, console: Console) -> None:
+    for line in verdict.below:
+        console.print(Text(f"Below the declared floor: {line}."))
+    style = _VERDICTS.get(verdict.status, "bold yellow")
+    console.print(Text(verdict.sentence, style=style))
+
+
+def _outcome(row: Row) -> str:
+    return row.outcome if row.promised else f"{row.outcome} (below the floor)"

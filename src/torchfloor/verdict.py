@@ -1,0 +1,275 @@
+"""Records -> the measured floor, and how it compares with the declared one."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from packaging.version import Version
+
+from torchfloor.record import Outcome, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torchfloor.plan import Plan
+    from torchfloor.provenance import Inputs
+
+__all__ = ["Standing", "Verdict", "judge", "stand"]
+
+Known = Outcome | Literal["unavailable", "not-run", "stale", "missing"]
+"""The seven outcomes: three of a record, two the plan knows, two from comparing both."""
+
+_UNPROVED: tuple[Known, ...] = ("errored", "stale", "missing")
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A planned cell, and what is known of it.
+
+    Attributes:
+        cell: Its identifier.
+        release: Its release.
+        flavour: Its wheel flavour.
+        python: Its Python.
+        promised: Whether the release is at or above the declared floor.
+        outcome: What is known.
+        reason: Why it is not more, in a line; empty if compatible.
+        path: The path that served the headline, or empty.
+        record: Its evidence, if there is any.
+    """
+
+    cell: str
+    release: str
+    flavour: str
+    python: str
+    promised: bool
+    outcome: Known
+    reason: str
+    path: str
+    record: Record | None
+
+    @property
+    def version(self) -> Version:
+        """The release, comparable."""
+        return Version(self.release)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The comparison of declared and measured floors.
+
+    Attributes:
+        status: `holds`, `broken` (a promised release is not compatible), `unproved` (evidence
+            is missing for one) or `no evidence` (nothing ran).
+        exit_code: 0, 1, 1 and 3.
+        declared: The declared floor.
+        measured: The lowest release from which every tested one up to the newest is
+            compatible, without an untested minor between; or None.
+        newest: The newest release with evidence, or None.
+        verified: Compatible releases at or above the declared floor.
+        gaps: Minors (all releases, if all are sampled) above the declared floor without evidence.
+        sentence: The verdict in one sentence.
+        failing: One line for each promised cell that is not compatible: cell, probe, why.
+        below: What changes below the declared floor, a line for each stretch of releases.
+    """
+
+    status: Literal["holds", "broken", "unproved", "no evidence"]
+    exit_code: int
+    declared: str
+    measured: str | None
+    newest: str | None
+    verified: tuple[str, ...]
+    gaps: tuple[str, ...]
+    sentence: str
+    failing: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+
+
+def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -> list[Standing]:
+    """Put beside each planned cell what its record says.
+
+    Args:
+        plan: The planned cells.
+        records: Evidence; a record of a cell that is not planned is left out.
+        inputs: If given, a record made from other inputs is `stale`.
+
+    Returns:
+        A standing for each planned cell, in the plan's order.
+    """
+    by_cell = {record.cell: record for record in records}
+    standings = []
+    for cell in plan.cells:
+        record = by_cell.get(cell.id)
+        outcome, reason = _outcome(cell.status, cell.reason, record, inputs)
+        standings.append(
+            Standing(
+                cell=cell.id,
+                release=cell.release,
+                flavour=cell.flavour,
+                python=cell.python,
+                promised=cell.promised,
+                outcome=outcome,
+                reason=reason,
+                path=record.path_of(plan.headline) if record else "",
+                record=record,
+            )
+        )
+    return standings
+
+
+def _outcome(
+    status: str, reason: str, record: Record | None, inputs: Inputs | None
+) -> tuple[Known, str]:
+    if record is None:
+        if status == "unavailable":
+            return "unavailable", reason
+        if status == "not-run":
+            return "not-run", reason
+        return "missing", "planned, but no record came back; run it"
+    if inputs is not None and not inputs.made(record):
+        return "stale", "the subject, the probes or the matrix have changed since; run it again"
+    if record.failure is not None and record.outcome != "compatible":
+        return record.outcome, f"{record.failure.stage}: {record.failure.message}"
+    return record.outcome, ""
+
+
+def judge(plan: Plan, standings: Sequence[Standing]) -> Verdict:
+    """Compare the declared floor with the measured one.
+
+    Args:
+        plan: Names the declared floor, and the releases there are.
+        standings: What is known of its cells.
+
+    Returns:
+        The verdict.
+    """
+    state = _states(standings)
+    working = [release for release, word in state.items() if word == "works"]
+    promised = [release for release in working if release >= Version(plan.floor)]
+    failing = [s for s in standings if s.promised and s.outcome in {"incompatible", *_UNPROVED}]
+    gaps = _gaps(plan, working)
+    measured = _measured_floor(plan, state)
+    status, exit_code = _status(plan, state, failing, gaps)
+    return Verdict(
+        status=status,
+        exit_code=exit_code,
+        declared=plan.declared,
+        measured=str(measured) if measured else None,
+        newest=str(max(working)) if working else None,
+        verified=tuple(str(release) for release in promised),
+        gaps=tuple(gaps),
+        sentence=_sentence(plan, status, promised, failing, measured),
+        failing=tuple(f"{s.cell} is {s.outcome}: {s.reason}" for s in failing),
+        below=tuple(_below(standings)),
+    )
+
+
+def _states(standings: Iterable[Standing]) -> dict[Version, str]:
+    """Sum up each release over its cells: works, broken, unproved or untested."""
+    outcomes: dict[Version, set[Known]] = {}
+    for standing in standings:
+        outcomes.setdefault(standing.version, set()).add(standing.outcome)
+    return {release: _state(found) for release, found in sorted(outcomes.items())}
+
+
+def _state(found: set[Known]) -> str:
+    if "incompatible" in found:
+        return "broken"
+    if not found.isdisjoint(_UNPROVED):
+        return "unproved"
+    return "works" if "compatible" in found else "untested"
+
+
+def _units(plan: Plan, releases: Iterable[Version]) -> list[Version]:
+    """Reduce releases to what the sample promises to cover: themselves, or their minors."""
+    if plan.sample == "all":
+        return sorted(set(releases))
+    return sorted({Version(f"{release.major}.{release.minor}") for release in releases})
+
+
+def _gaps(plan: Plan, working: Sequence[Version]) -> list[str]:
+    """List what lies between the declared floor and the newest release without evidence."""
+    floor = Version(plan.floor)
+    wanted = _units(plan, (Version(r) for r in plan.releases if Version(r) >= floor))
+    covered = set(_units(plan, (release for release in working if release >= floor)))
+    missing = [str(unit) for unit in wanted if unit not in covered]
+    if floor not in working and plan.floor not in missing:
+        missing.insert(0, plan.floor)
+    return missing
+
+
+def _measured_floor(plan: Plan, state: dict[Version, str]) -> Version | None:
+    """Go down from the newest release until one does not work, or a minor was not tested."""
+    known = _units(plan, (Version(release) for release in plan.releases))
+    floor: Version | None = None
+    for release in sorted(state, reverse=True):
+        if state[release] == "untested":
+            continue
+        if state[release] != "works" or (floor and _skips(plan, known, release, floor)):
+            break
+        floor = release
+    return floor
+
+
+def _skips(plan: Plan, known: Sequence[Version], lower: Version, upper: Version) -> bool:
+    low, high = _units(plan, [lower])[0], _units(plan, [upper])[0]
+    return any(low < unit < high for unit in known)
+
+
+def _status(
+    plan: Plan, state: dict[Version, str], failing: Sequence[Standing], gaps: Sequence[str]
+) -> tuple[Literal["holds", "broken", "unproved", "no evidence"], int]:
+    floor = Version(plan.floor)
+    if any(standing.outcome == "incompatible" for standing in failing):
+        return "broken", 1
+    if not any(word == "works" for release, word in state.items() if release >= floor):
+        return "no evidence", 3
+    if failing or gaps:
+        return "unproved", 1
+    return "holds", 0
+
+
+def _sentence(
+    plan: Plan,
+    status: str,
+    promised: Sequence[Version],
+    failing: Sequence[Standing],
+    measured: Version | None,
+) -> str:
+    claim = f"{plan.package}>={plan.declared}"
+    if status == "no evidence":
+        return f"Nothing is known about {claim}: no cell at or above it has run."
+    if status == "broken":
+        worst = next(s for s in failing if s.outcome == "incompatible")
+        advice = (
+            f"declare {plan.package}>={measured}, or mend it"
+            if measured and measured > worst.version
+            else "mend it"
+        )
+        return f"{claim} does not hold: {plan.package} {worst.release} is incompatible; {advice}."
+    span = f"{_count(promised)} from {promised[0]} to {promised[-1]}"
+    sampled = "newest patch of every minor, and the floor itself"
+    which = "every one" if plan.sample == "all" else sampled
+    if status == "unproved":
+        return f"{claim} is not proved: {span} are compatible, but evidence for others is missing."
+    return f"{claim} holds: {span} are compatible ({which}), without a gap."
+
+
+def _count(releases: Sequence[Version]) -> str:
+    return f"{len(releases)} release" + ("s" if len(releases) != 1 else "")
+
+
+def _below(standings: Iterable[Standing]) -> list[str]:
+    """Say what lies below the declared floor, one line for each stretch that is alike."""
+    tested = [
+        s for s in standings if not s.promised and s.outcome not in {"not-run", "unavailable"}
+    ]
+    newest_first = sorted(tested, key=lambda s: s.version, reverse=True)
+    lines = []
+    for (outcome, path), group in groupby(newest_first, key=lambda s: (s.outcome, s.path)):
+        stretch = list(group)
+        span = " to ".join(dict.fromkeys([stretch[-1].release, stretch[0].release]))
+        how = f", through the {path} path" if path else ""
+        why = "" if outcome == "compatible" else f" ({stretch[0].reason})"
+        lines.append(f"{span}: {outcome}{how}{why}")
+    return lines
