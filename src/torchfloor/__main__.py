@@ -1,0 +1,7 @@
+"""`python -m torchfloor`."""
+
+import sys
+
+from torchfloor.cli import main
+
+sys.exit(main())

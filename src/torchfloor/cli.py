@@ -1,0 +1,178 @@
+"""The command `torchfloor`: the pieces of a run, for scripts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+
+from torchfloor import __version__, record, screen
+from torchfloor.errors import NoEvidenceError, TorchfloorError
+from torchfloor.matrix import read_matrix
+from torchfloor.provenance import Inputs
+from torchfloor.publish import published_plan
+from torchfloor.record import read_records
+from torchfloor.report.markdown import render_page
+from torchfloor.report.model import Report, make_report
+from torchfloor.report.terminal import print_report
+from torchfloor.workspace import Workspace, choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torchfloor.plan import Cell
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: The words after `torchfloor`; by default the process's own.
+
+    Returns:
+        The exit status: 0 all as declared; 1 something at or above the floor is not compatible;
+        2 a mistake in the configuration or call; 3 no evidence; 130 interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.do(options)
+    except TorchfloorError as error:
+        print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201 - the command's output
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("torchfloor: interrupted; finished cells are kept", file=sys.stderr)  # noqa: T201
+        return _INTERRUPTED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="torchfloor", description="Prove which releases of a dependency your code runs on."
+    )
+    parser.add_argument("--version", action="version", version=f"torchfloor {__version__}")
+    parser.add_argument("--matrix", type=Path, default=Path("matrix.yaml"), help="the matrix file")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    plan = _command(commands, "plan", _plan, "list the cells, and why some are not run")
+    plan.add_argument("--refresh", action="store_true", help="ask the indexes again")
+    plan.add_argument("--json", action="store_true", help="print JSON")
+
+    run = _command(commands, "run", _run, "run cells, one after the other")
+    run.add_argument("--only", metavar="CELL", nargs="+", default=[], help="these cells")
+    run.add_argument("--fresh", action="store_true", help="run what has not changed, too")
+
+    report = _command(commands, "report", _report, "show the table")
+    _add_evidence(report)
+    report.add_argument("--json", action="store_true", help="print JSON")
+    report.add_argument("--markdown", action="store_true", help="print COMPATIBILITY.md")
+
+    verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
+    _add_evidence(verdict)
+    verdict.add_argument("--json", action="store_true", help="print JSON")
+
+    _command(commands, "schema", _schema, "print the JSON Schema of a record")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    do: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    parser.set_defaults(do=do)
+    return parser
+
+
+def _add_evidence(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--published", action="store_true", help="from evidence/ instead of .compat/"
+    )
+
+
+def _plan(options: argparse.Namespace) -> int:
+    plan = Workspace(read_matrix(options.matrix)).plan(refresh=options.refresh)
+    if options.json:
+        _print_json(plan)
+        return 0
+    for line in screen.describe_plan(plan):
+        print(line)  # noqa: T201
+    for cell in plan.cells:
+        print(f"{cell.id}  {cell.status}{f': {cell.reason}' if cell.reason else ''}")  # noqa: T201
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    workspace = Workspace(read_matrix(options.matrix))
+    plan = workspace.plan()
+    asked = choose(plan, options.only) or [c for c in plan.cells if c.status == "planned"]
+    workspace.sweep()
+    screen.show_plan(workspace, asked, jobs=1, fresh=options.fresh)
+    cells = [cell for cell in asked if cell.wheel is not None]
+    for position, cell in enumerate(cells, start=1):
+        _run_cell(workspace, cell, f"{position} of {len(cells)}", fresh=options.fresh)
+    screen.show_end(workspace, [cell.id for cell in asked], Console())
+    standing = {row.cell: row for row in workspace.report().rows}
+    broken = [c for c in cells if c.promised and standing[c.id].outcome != "compatible"]
+    return 1 if broken else 0
+
+
+def _run_cell(workspace: Workspace, cell: Cell, place: str, *, fresh: bool) -> None:
+    def say(text: str) -> None:
+        print(f"{place} {cell.id}: {text}", flush=True)  # noqa: T201
+
+    say("starts")
+    workspace.obtain(cell, say, fresh=fresh)
+
+
+def _report(options: argparse.Namespace) -> int:
+    report = _read_report(options)
+    if options.json:
+        _print_json(report)
+    elif options.markdown:
+        print(render_page(report), end="")  # noqa: T201
+    else:
+        print_report(report, Console())
+    return 0
+
+
+def _verdict(options: argparse.Namespace) -> int:
+    verdict = _read_report(options).verdict
+    if options.json:
+        _print_json(verdict)
+    else:
+        for line in (verdict.sentence, *verdict.failing, *verdict.below):
+            print(line)  # noqa: T201
+    return verdict.exit_code
+
+
+def _read_report(options: argparse.Namespace) -> Report:
+    matrix = read_matrix(options.matrix)
+    if not options.published:
+        workspace = Workspace(matrix)
+        if not workspace.records.exists():
+            msg = "No evidence in .compat/: run `nox -s compat`, or add --published."
+            raise NoEvidenceError(msg)
+        return workspace.report()
+    records, errors = read_records(matrix.root / "evidence")
+    if errors:
+        raise errors[0]
+    return make_report(published_plan(matrix), records, Inputs(matrix))
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    _print_json(record.schema())
+    return 0
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())  # noqa: T201

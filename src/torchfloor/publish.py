@@ -1,0 +1,113 @@
+"""Move results into the repository: evidence/, COMPATIBILITY.md and the block in README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from torchfloor.errors import ConfigError, NoEvidenceError
+from torchfloor.plan import Plan
+from torchfloor.provenance import Inputs
+from torchfloor.record import Record, read_records, write_atomically, write_record
+from torchfloor.report.markdown import render_block, render_page, replace_block
+from torchfloor.report.model import make_report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from torchfloor.matrix import Matrix
+
+__all__ = ["publish_records", "published_plan", "render_documents"]
+
+
+def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> int:
+    """Put records into evidence/, beside the plan they belong to.
+
+    A cell that was not run again keeps the evidence it has; evidence of cells that are no longer
+    planned is removed.
+
+    Args:
+        matrix: Names the repository.
+        plan: The plan the records were made from.
+        records: The records of this workspace.
+
+    Returns:
+        The number of records written.
+
+    Raises:
+        NoEvidenceError: If there is none.
+    """
+    folder = matrix.root / "evidence"
+    planned = {cell.id for cell in plan.cells}
+    chosen = [record for record in records if record.cell in planned]
+    if not chosen:
+        msg = "Nothing to publish: .compat/ holds no record of a planned cell; run `nox -s compat`."
+        raise NoEvidenceError(msg)
+    for record in chosen:
+        write_record(record, folder)
+    for file in folder.glob("*.json"):
+        if file.stem not in planned:
+            file.unlink()
+    write_atomically(folder / "plan.json", _encode(plan))
+    return len(chosen)
+
+
+def published_plan(matrix: Matrix) -> Plan:
+    """Read the plan that the published evidence belongs to.
+
+    Raises:
+        NoEvidenceError: If nothing has been published.
+        ConfigError: If the plan cannot be read, or is about another declared floor.
+    """
+    file = matrix.root / "evidence" / "plan.json"
+    try:
+        plan = msgspec.json.decode(file.read_bytes(), type=Plan)
+    except FileNotFoundError:
+        msg = "No published evidence: run `nox -s compat`, then `nox -s publish`."
+        raise NoEvidenceError(msg) from None
+    except msgspec.DecodeError as error:
+        raise ConfigError(file.relative_to(matrix.root), [f"cannot be read: {error}"]) from None
+    if plan.declared != str(matrix.declared):
+        said = f"{matrix.declared_in.name} declares {matrix.declared}, the evidence {plan.declared}"
+        hint = f"{said}; run `nox -s compat` and `nox -s publish`, or take the change back"
+        raise ConfigError(file.relative_to(matrix.root), [hint])
+    return plan
+
+
+def render_documents(matrix: Matrix) -> dict[Path, str]:
+    """Render the generated documents from the published evidence.
+
+    Args:
+        matrix: Names the repository, and what the evidence must have been made from.
+
+    Returns:
+        The text that each generated file should have.
+
+    Raises:
+        NoEvidenceError: If nothing has been published.
+        RecordError: If a record is damaged.
+    """
+    plan = published_plan(matrix)
+    records, errors = read_records(matrix.root / "evidence")
+    if errors:
+        raise errors[0]
+    report = make_report(plan, records, Inputs(matrix))
+    readme = matrix.root / "README.md"
+    return {
+        matrix.root / "COMPATIBILITY.md": render_page(report),
+        readme: replace_block(readme, render_block(report)),
+    }
+
+
+def _encode(plan: Plan) -> bytes:
+    """Encode a plan without the URLs of its wheels: they may hold credentials, and change."""
+    cells = tuple(
+        msgspec.structs.replace(
+            cell, wheel=cell.wheel and msgspec.structs.replace(cell.wheel, url="")
+        )
+        for cell in plan.cells
+    )
+    content = msgspec.json.encode(msgspec.structs.replace(plan, cells=cells))
+    return msgspec.json.format(content, indent=1) + b"\n"

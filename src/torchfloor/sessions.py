@@ -1,0 +1,274 @@
+"""The nox sessions. Any project's noxfile gets them with two lines.
+
+    from torchfloor import sessions
+    sessions.define()
+
+`compat` has one session for each cell that can run here. `plan` runs before it and shows what is
+going to happen; the table and the verdict are printed when nox ends, so that they stand last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
+import nox
+from packaging.version import Version
+from rich.console import Console
+
+from torchfloor import screen
+from torchfloor.errors import TorchfloorError
+from torchfloor.matrix import read_matrix
+from torchfloor.publish import publish_records, render_documents
+from torchfloor.quick import quick_cells
+from torchfloor.record import read_records, write_atomically
+from torchfloor.workspace import Workspace
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from torchfloor.plan import Cell, Plan
+
+__all__ = ["define"]
+
+_RUN = "TORCHFLOOR_RUN"
+"""Names the run in the environment, so that nox's worker processes know they belong to it."""
+_ARGUMENTS = "TORCHFLOOR_ARGUMENTS"
+"""The words after `nox` on the user's command line, for the same processes."""
+_MOST_JOBS = 4
+"""More cells at a time would wait for the network and the disk."""
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """What nox's processes of one run share.
+
+    Attributes:
+        name: The run's identifier.
+        cells: Identifiers of the selected cells, in order.
+    """
+
+    name: str
+    cells: tuple[str, ...]
+
+
+def define(matrix: str = "matrix.yaml") -> None:
+    """Define the sessions plan, compat, publish and docs.
+
+    Args:
+        matrix: The matrix file, relative to the noxfile's folder, which nox has made the current
+            one.
+    """
+    for chatty in ("urllib3", "filelock"):  # nox shows every message of every library
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    is_part = _RUN in os.environ
+    if not is_part:
+        os.environ[_RUN] = uuid.uuid4().hex
+        os.environ[_ARGUMENTS] = json.dumps(sys.argv[1:])
+    try:
+        workspace = Workspace(read_matrix(Path(matrix)))
+        plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
+    except TorchfloorError as error:
+        _define_broken(str(error))
+        return
+    if not is_part:
+        _choose_jobs(workspace, plan)
+        atexit.register(_close, workspace)
+    _define_plan(workspace, plan)
+    _define_compat(workspace, plan)
+    _define_publish(workspace, plan)
+    _define_docs(workspace)
+
+
+def _define_broken(message: str) -> None:
+    """Leave the noxfile's other sessions usable, and tell what is wrong when ours are called."""
+
+    def fail(session: nox.Session) -> None:
+        """Cannot run: matrix.yaml or its indexes need attention."""
+        session.error(message)
+
+    for name in ("plan", "compat", "publish", "docs"):
+        nox.session(name=name, python=False, default=False)(fail)
+
+
+def _define_plan(workspace: Workspace, plan: Plan) -> None:
+    @nox.session(name="plan", python=False, default=False)
+    def show_plan(session: nox.Session) -> None:
+        """Show what compat is going to do, and refuse what cannot fit."""
+        cells = _selected(session, plan) or [c for c in plan.cells if c.status == "planned"]
+        workspace.sweep()
+        run = _Run(os.environ[_RUN], tuple(cell.id for cell in cells))
+        write_atomically(_run_file(workspace), msgspec.json.encode(run))
+        try:
+            screen.show_plan(workspace, cells, jobs=_jobs(), fresh="--fresh" in session.posargs)
+        except TorchfloorError as error:
+            session.error(str(error))
+
+
+def _selected(session: nox.Session, plan: Plan) -> list[Cell]:
+    """Ask nox which cells the user's command line selects: a session knows only itself."""
+    arguments = json.loads(os.environ[_ARGUMENTS])
+    listed = subprocess.run(  # noqa: S603 - the command line nox was started with
+        [sys.executable, "-m", "nox", "--list-sessions", "--json", *arguments],
+        cwd=session.invoked_from,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    chosen = {entry["call_spec"].get("cell") for entry in json.loads(listed.stdout)}
+    return [cell for cell in plan.cells if cell.id in chosen]
+
+
+def _define_compat(workspace: Workspace, plan: Plan) -> None:
+    asked = [cell for cell in plan.cells if cell.status != "planned" and _names(cell)]
+    cells = [cell for cell in plan.cells if cell.status == "planned" or cell in asked]
+    evidence, _ = read_records(workspace.matrix.root / "evidence")
+    quick = quick_cells(plan, evidence)
+    parameters = [nox.param(cell.id, id=cell.id, tags=_tags(plan, cell, quick)) for cell in cells]
+
+    @nox.session(python=False, default=False, requires=["plan"], allow_parallel=True)
+    @nox.parametrize("cell", parameters)
+    def compat(session: nox.Session, cell: str) -> None:
+        """Run one cell: install the release, run the probes, take the timings."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        found = plan.cell(cell)
+        assert found is not None, cell  # noqa: S101 - the parameters come from this plan
+        _run_cell(session, workspace, found)
+
+
+def _tags(plan: Plan, cell: Cell, quick: list[Cell]) -> list[str]:
+    is_floor = cell.version == Version(plan.floor)
+    return [cell.flavour, *(["floor"] if is_floor else []), *(["quick"] if cell in quick else [])]
+
+
+def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
+    if cell.wheel is None:
+        session.error(f"{cell.id} cannot run: {cell.reason}")
+    place = _place_in_run(workspace, cell)
+    try:
+        record = workspace.obtain(
+            cell,
+            lambda text: print(f"{place}{cell.id}: {text}", flush=True),  # noqa: T201 - the output
+            fresh="--fresh" in session.posargs,
+        )
+    except TorchfloorError as error:
+        session.error(str(error))
+    if record.outcome == "compatible":
+        return
+    assert record.failure is not None, cell.id  # noqa: S101 - only a compatible cell has none
+    told = f"{cell.id} is {record.outcome}: {record.failure.stage}: {record.failure.message}"
+    if cell.promised:
+        session.error(f"{told} (log: .compat/logs/{cell.id}/)")
+    session.warn(f"{told} (below the declared floor, so this fails nothing)")
+
+
+def _place_in_run(workspace: Workspace, cell: Cell) -> str:
+    """Say which of how many cells this is (`3 of 21 `)."""
+    run = _read_run(workspace)
+    if run is None or cell.id not in run.cells:
+        return ""
+    return f"{run.cells.index(cell.id) + 1} of {len(run.cells)} "
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Let a terminated worker remove its environment, as an interrupted one does."""
+    raise KeyboardInterrupt
+
+
+def _define_publish(workspace: Workspace, plan: Plan) -> None:
+    @nox.session(python=False, default=False)
+    def publish(session: nox.Session) -> None:
+        """Move the results into evidence/, COMPATIBILITY.md and README.md."""
+        records, errors = read_records(workspace.records)
+        for error in errors:
+            session.warn(str(error))
+        try:
+            count = publish_records(workspace.matrix, plan, records)
+            for file, text in render_documents(workspace.matrix).items():
+                write_atomically(file, text.encode())
+        except TorchfloorError as error:
+            session.error(str(error))
+        session.log(f"{count} records published; look at the changes, and commit them")
+
+
+def _define_docs(workspace: Workspace) -> None:
+    @nox.session(python=False, default=False)
+    def docs(session: nox.Session) -> None:
+        """Render the documents from the published evidence anew; `-- --check` only compares."""
+        try:
+            rendered = render_documents(workspace.matrix)
+        except TorchfloorError as error:
+            session.error(str(error))
+        differing = [file for file, text in rendered.items() if not _equals(file, text)]
+        if "--check" in session.posargs and differing:
+            names = " and ".join(file.name for file in differing)
+            session.error(
+                f"{names} differ from what evidence/ says; run `nox -s docs` and commit the result"
+            )
+        for file in differing:
+            write_atomically(file, rendered[file].encode())
+            session.log(f"rendered {file.name}")
+
+
+def _equals(file: Path, text: str) -> bool:
+    return file.exists() and file.read_text("utf-8") == text
+
+
+def _close(workspace: Workspace) -> None:
+    """Print the table and the verdict of this run, if it was one."""
+    run = _read_run(workspace)
+    if run is not None and run.name == os.environ[_RUN]:
+        screen.show_end(workspace, run.cells, Console())
+
+
+def _choose_jobs(workspace: Workspace, plan: Plan) -> None:
+    """Run cells side by side where there is more than one to run and nobody said otherwise.
+
+    What need not be run again is not worth a process of its own; and nox warns when other
+    sessions are run with a number of jobs.
+    """
+    if not any(re.match("compat|quick", word) for word in sys.argv[1:]):
+        return
+    fresh = "--fresh" in sys.argv
+    named = [cell for cell in plan.cells if _names(cell)]
+    cells = named or [cell for cell in plan.cells if cell.status == "planned"]
+    due = [cell for cell in cells if fresh or workspace.current_record(cell) is None]
+    jobs = min(len(due), os.cpu_count() or 1, _MOST_JOBS)
+    if jobs > 1:
+        nox.options.parallel = jobs
+        os.environ.setdefault("TORCHFLOOR_JOBS", str(jobs))
+
+
+def _jobs() -> int:
+    """Return how many cells run at a time: what the user said, else what we chose."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-j", "--parallel")
+    said, _ = parser.parse_known_args(json.loads(os.environ[_ARGUMENTS]))
+    text = said.parallel or os.environ.get("NOX_PARALLEL") or os.environ.get("TORCHFLOOR_JOBS", "1")
+    return int(text) if text.isdecimal() else os.cpu_count() or 1
+
+
+def _names(cell: Cell) -> bool:
+    """Tell whether the command line names this very cell: then it is asked for."""
+    return any(cell.id in word for word in sys.argv[1:])
+
+
+def _run_file(workspace: Workspace) -> Path:
+    return workspace.folder / "run.json"
+
+
+def _read_run(workspace: Workspace) -> _Run | None:
+    try:
+        return msgspec.json.decode(_run_file(workspace).read_bytes(), type=_Run)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,193 @@
+"""The folder `.compat/` of a checkout: the cached plan, the records, and what is rendered."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import shutil
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+from filelock import FileLock, Timeout
+from packaging.tags import platform_tags
+
+from torchfloor import host
+from torchfloor.errors import RecordError, TorchfloorError
+from torchfloor.plan import Cell, Host, Plan, make_plan
+from torchfloor.provenance import Inputs
+from torchfloor.record import Record, read_record, read_records, write_atomically, write_record
+from torchfloor.report.markdown import render_page
+from torchfloor.report.model import Report, make_report
+from torchfloor.run import run_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torchfloor.matrix import Matrix
+
+__all__ = ["Workspace"]
+
+_PLAN_AGE = dt.timedelta(hours=1)
+"""How long a plan is kept: a new release enters after this time, or with `--refresh`."""
+_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+
+
+class _CachedPlan(msgspec.Struct, frozen=True):
+    key: str
+    plan: Plan
+
+
+class Workspace:
+    """The state of one checkout's runs.
+
+    Args:
+        matrix: The matrix that is run.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        self.matrix = matrix
+        self.folder = matrix.root / ".compat"
+        self.records = self.folder / "records"
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """Digests of what evidence is made from, as the files are now."""
+        return Inputs(self.matrix)
+
+    def plan(self, *, refresh: bool = False, pinned: bool = False) -> Plan:
+        """Return the plan, from the indexes or from the last hour's cache.
+
+        Args:
+            refresh: Ask the indexes even if the cached plan is young.
+            pinned: Take the cached plan however old it is: part of a run must not replan it.
+
+        Returns:
+            The plan.
+        """
+        file = self.folder / "plan.json"
+        key = self._plan_key()
+        cached = _read_plan(file)
+        if cached is not None and cached.key == key and not refresh:
+            age = dt.datetime.now(dt.UTC) - cached.plan.made
+            if pinned or dt.timedelta() <= age < _PLAN_AGE:
+                return cached.plan
+        plan = make_plan(self.matrix, this_host())
+        self._make()
+        write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
+        return plan
+
+    def current_record(self, cell: Cell) -> Record | None:
+        """Return a cell's record if running the cell again would only repeat it.
+
+        Returns:
+            The record, if it says something about the release and was made from the same
+            subject, probes, matrix and wheel on a machine like this one; else None.
+        """
+        try:
+            record = read_record(self.records / f"{cell.id}.json")
+        except RecordError:
+            return None
+        same = (
+            record.outcome != "errored"
+            and cell.wheel is not None
+            and record.identity is not None
+            and record.identity.wheel == cell.wheel.filename
+            and record.identity.sha256 == cell.wheel.sha256
+            and record.environment is not None
+            and record.environment.machine == host.machine()
+            and self.inputs.made(record)
+        )
+        return record if same else None
+
+    def obtain(self, cell: Cell, say: Callable[[str], None], *, fresh: bool = False) -> Record:
+        """Return a cell's record: the current one, else by running the cell.
+
+        Args:
+            cell: A cell with a wheel.
+            say: Told each stage in a line.
+            fresh: Run it even if there is a current record.
+
+        Returns:
+            The record; it has been written, and the table rendered anew.
+        """
+        record = None if fresh else self.current_record(cell)
+        if record is not None:
+            say(f"nothing changed since {record.provenance.finished:%Y-%m-%d %H:%M} UTC: reused")
+            return record
+        self._make()
+        record = run_cell(self.matrix, cell, self.folder, say)
+        write_record(record, self.records)
+        self.render()
+        return record
+
+    def all_records(self) -> list[Record]:
+        """Read the published records and, after them, this workspace's own."""
+        published, _ = read_records(self.matrix.root / "evidence")
+        return [*published, *read_records(self.records)[0]]
+
+    def report(self) -> Report:
+        """Bring what this workspace knows into one model."""
+        records, _ = read_records(self.records)
+        return make_report(self.plan(pinned=True), records, self.inputs)
+
+    def render(self) -> Path:
+        """Write the table of what is known so far; several processes may do so at once."""
+        target = self.folder / "COMPATIBILITY.md"
+        with FileLock(self.folder / "render.lock"):
+            write_atomically(target, render_page(self.report()).encode())
+        return target
+
+    def sweep(self) -> None:
+        """Remove environments that a killed run has left behind."""
+        for folder in (self.folder / "cells").glob("*/"):
+            lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
+            try:
+                with lock:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except Timeout:
+                continue  # another run is working there
+
+    def _make(self) -> None:
+        """Make the folder: private, since plans may hold an index's credentials, and untracked."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        ignore = self.folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", "utf-8")
+
+    def _plan_key(self) -> str:
+        """Digest what a plan depends on, other than the indexes and the interpreters."""
+        said = [self.matrix.source.read_text("utf-8"), str(self.matrix.declared)]
+        said += [os.environ.get(name, "") for name in _INDEX_VARIABLES]
+        return hashlib.sha256("\0".join(said).encode()).hexdigest()
+
+
+def this_host() -> Host:
+    """Look at this machine: interpreters, platform and devices."""
+    return Host(
+        pythons=host.interpreters(),
+        platforms=tuple(platform_tags()),
+        devices=frozenset({"cuda"} if host.has_cuda_device() else ()),
+    )
+
+
+def _read_plan(file: Path) -> _CachedPlan | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_CachedPlan)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def choose(plan: Plan, identifiers: list[str]) -> list[Cell]:
+    """Pick cells by identifier.
+
+    Raises:
+        TorchfloorError: If one is not in the plan.
+    """
+    unknown = [name for name in identifiers if plan.cell(name) is None]
+    if unknown:
+        msg = f"no cell {', '.join(unknown)} in the plan; `torchfloor plan` lists them"
+        raise TorchfloorError(msg)
+    return [cell for cell in plan.cells if cell.id in identifiers]
