@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,7 +29,7 @@ from torchfloor.record import (
     Timing,
 )
 from torchfloor.space import Download, resolve_download
-from torchfloor.wheels import default_index, without_credentials
+from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["run_cell"]
 
 _LOG_TAIL = 4000
+_ADDRESS = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simple/)")
+"""Scheme, credentials and host of what an installer talks to."""
 _NO_TESTS = 5
 """pytest's exit status where a pass selects nothing."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
@@ -223,11 +226,10 @@ class _Run:
         return Failure(stage=stage, message=message, log=self._neutral(text[-_LOG_TAIL:]))
 
     def _neutral(self, text: str) -> str:
-        """Leave this machine's folders and the index's credentials out of what is published."""
+        """Leave this machine's folders and the index's address out of what is published."""
         for folder, name in ((self.folder, "<cell>"), (self.matrix.root, "<project>")):
             text = text.replace(str(folder), name)
-        url = default_index()
-        return text.replace(url, without_credentials(url))
+        return _ADDRESS.sub("<index>", text)
 
     def _make_record(self, outcome: Outcome, failure: Failure | None) -> Record:
         readback = self.journal.readback

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 from torchfloor import host
 from torchfloor.errors import NoEvidenceError
-from torchfloor.report.terminal import print_report
 from torchfloor.space import check_space, estimate_downloads, gigabytes, needed_space
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-
-    from rich.console import Console
 
     from torchfloor.plan import Cell, Plan
     from torchfloor.workspace import Workspace
@@ -82,14 +79,19 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("s" if count != 1 else "")
 
 
-def show_end(workspace: Workspace, selected: Collection[str], console: Console) -> None:
+def show_end(workspace: Workspace, selected: Collection[str]) -> None:
     """Print the table and the verdict.
 
     Args:
         workspace: Holds the records.
         selected: Identifiers of the cells that this run was about.
-        console: Where to.
     """
+    # Half of what listing the sessions would take; only a run's end needs it.
+    from rich.console import Console  # noqa: PLC0415
+
+    from torchfloor.report.terminal import print_report  # noqa: PLC0415
+
+    console = Console()
     console.print()
     print_report(workspace.report(), console, only=selected)
     console.print(f"Written: {_written(workspace)}", style="dim", soft_wrap=True)

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 import nox
 from packaging.version import Version
-from rich.console import Console
 
 from torchfloor import screen
 from torchfloor.errors import TorchfloorError
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["define"]
 
 _RUN = "TORCHFLOOR_RUN"
-"""Names the run in the environment, so that nox's worker processes know they belong to it."""
+"""Names the run and its folder, so that nox's worker processes know they belong to it."""
 _ARGUMENTS = "TORCHFLOOR_ARGUMENTS"
 """The words after `nox` on the user's command line, for the same processes."""
 _MOST_JOBS = 4
@@ -71,9 +70,10 @@ def define(matrix: str = "matrix.yaml") -> None:
     """
     for chatty in ("urllib3", "filelock"):  # nox shows every message of every library
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    is_part = _RUN in os.environ
+    # A nox that runs inside another project's session inherits that project's run.
+    is_part = os.environ.get(_RUN, "").endswith(f" {Path.cwd()}")
     if not is_part:
-        os.environ[_RUN] = uuid.uuid4().hex
+        os.environ[_RUN] = f"{uuid.uuid4().hex} {Path.cwd()}"
         os.environ[_ARGUMENTS] = json.dumps(sys.argv[1:])
     try:
         workspace = Workspace(read_matrix(Path(matrix)))
@@ -228,7 +228,7 @@ def _close(workspace: Workspace) -> None:
     """Print the table and the verdict of this run, if it was one."""
     run = _read_run(workspace)
     if run is not None and run.name == os.environ[_RUN]:
-        screen.show_end(workspace, run.cells, Console())
+        screen.show_end(workspace, run.cells)
 
 
 def _choose_jobs(workspace: Workspace, plan: Plan) -> None:

@@ -13,25 +13,16 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
-from pypi_simple import (
-    ACCEPT_JSON_PREFERRED,
-    PYPI_SIMPLE_ENDPOINT,
-    DistributionPackage,
-    NoSuchProjectError,
-    PyPISimple,
-    UnsupportedContentTypeError,
-    UnsupportedRepoVersionError,
-)
-from requests import RequestException, Session
-from requests.adapters import HTTPAdapter
 
 from torchfloor.errors import TorchfloorError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import requests
     from packaging.tags import Tag
     from packaging.utils import BuildTag
+    from pypi_simple import DistributionPackage
 
 __all__ = [
     "DEFAULT",
@@ -112,20 +103,7 @@ def list_wheels(package: str, index: str, root: Path) -> list[Wheel]:
     """
     if index != DEFAULT and "://" not in index:
         return _from_folder(package, index, root / index)
-    url = default_index() if index == DEFAULT else index
-    try:
-        with PyPISimple(url, session=_session(), accept=ACCEPT_JSON_PREFERRED) as client:
-            page = client.get_project_page(package, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
-    except NoSuchProjectError:
-        return []
-    except (RequestException, UnsupportedContentTypeError, UnsupportedRepoVersionError) as error:
-        msg = f"{without_credentials(index)} does not answer ({_cause(error)})"
-        raise IndexUnreachableError(msg) from None
-    return [
-        _from_page(entry, without_credentials(index))
-        for entry in page.packages
-        if entry.package_type == "wheel" and _is_wheel_of(package, entry.filename)
-    ]
+    return _from_index(package, index, default_index() if index == DEFAULT else index)
 
 
 def default_index() -> str:
@@ -138,7 +116,11 @@ def default_index() -> str:
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         if url := os.environ.get(variable):
             return url
-    return _pip_index() or PYPI_SIMPLE_ENDPOINT
+    if url := _pip_index():
+        return url
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - see _from_index
+
+    return PYPI_SIMPLE_ENDPOINT
 
 
 def without_credentials(url: str) -> str:
@@ -157,8 +139,40 @@ def _pip_index() -> str | None:
     return found.stdout.strip() or None
 
 
-def _session() -> Session:
-    session = Session()
+def _from_index(package: str, index: str, url: str) -> list[Wheel]:
+    # These take half a second to import, which only a plan that asks an index need spend.
+    import pypi_simple as simple  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+
+    name = without_credentials(index)
+    try:
+        with simple.PyPISimple(url, session=_session()) as client:
+            page = client.get_project_page(
+                package,
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                accept=simple.ACCEPT_JSON_PREFERRED,
+            )
+    except simple.NoSuchProjectError:
+        return []
+    except (
+        requests.RequestException,
+        simple.UnsupportedContentTypeError,
+        simple.UnsupportedRepoVersionError,
+    ) as error:
+        msg = f"{name} does not answer ({_cause(error)})"
+        raise IndexUnreachableError(msg) from None
+    return [
+        _from_page(entry, name)
+        for entry in page.packages
+        if entry.package_type == "wheel" and _is_wheel_of(package, entry.filename)
+    ]
+
+
+def _session() -> requests.Session:
+    import requests  # noqa: PLC0415 - see above
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+
+    session = requests.Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
     return session
