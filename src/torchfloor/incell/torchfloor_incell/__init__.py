@@ -1,0 +1,113 @@
+"""The pytest plugin that runs inside a cell and journals what it finds there.
+
+It is put on the path, never installed, and needs nothing but the standard library and pytest; the
+package under test is imported by name. What it is told comes from the environment:
+
+``TORCHFLOOR_JOURNAL``
+    the file to append JSON lines to; without it there is no journal.
+``TORCHFLOOR_PACKAGE``, ``TORCHFLOOR_SUBJECT``
+    import names of the dependency under test and of the code that uses it.
+``TORCHFLOOR_DEVICE``
+    where the code runs, ``cpu`` if unset.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from torchfloor_incell import wording
+from torchfloor_incell.evidence import Evidence
+from torchfloor_incell.facts import readback
+from torchfloor_incell.journal import Journal
+from torchfloor_incell.outcomes import Outcomes, capability_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["Evidence", "device", "evidence"]
+
+JOURNAL = pytest.StashKey[Journal]()
+
+MARKERS = (
+    "capability(name): the row of the capability table that this probe is evidence for",
+    "timing: a probe that takes times; it runs in a pass of its own",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Import the dependency, read the cell back, import the subject; journal what breaks.
+
+    This comes before any conftest.py, so that one that imports the subject cannot turn a broken
+    subject into a pytest that does not start.
+
+    Raises:
+        pytest.UsageError: the dependency or the subject cannot be used. The session ends at once.
+    """
+    journal = Journal(os.environ.get("TORCHFLOOR_JOURNAL"))
+    early_config.stash[JOURNAL] = journal
+    early_config.add_cleanup(journal.close)
+    package = os.environ.get("TORCHFLOOR_PACKAGE", "")
+    if package:
+        wanted = _device()
+        facts = readback(package, _import(journal, "dependency", package), wanted)
+        journal.write("readback", **facts)
+        if facts["device"] != wanted:
+            _give_up(journal, "dependency", f"{package} finds no {wanted} device here", "")
+    subject = os.environ.get("TORCHFLOOR_SUBJECT", "")
+    if subject:
+        _import(journal, "subject", subject)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marks and start journalling outcomes."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    # A module of probes that does not import is a failed probe; the others are still evidence.
+    config.option.continue_on_collection_errors = True
+    config.pluginmanager.register(Outcomes(config, config.stash[JOURNAL]), "torchfloor-outcomes")
+
+
+@pytest.fixture(scope="session")
+def device() -> str:
+    """Return the name of the device that the cell's code runs on: ``cpu`` or ``cuda``."""
+    return _device()
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> Evidence:
+    """Return what a probe writes its findings with."""
+    package = os.environ.get("TORCHFLOOR_PACKAGE", "")
+    capability = capability_of(request.node)
+    return Evidence(request.config.stash[JOURNAL], package, capability, _synchronize)
+
+
+def _device() -> str:
+    return os.environ.get("TORCHFLOOR_DEVICE") or "cpu"
+
+
+def _synchronize() -> None:
+    """Wait for what was queued on the device; on the CPU nothing ever is."""
+    torch = sys.modules.get("torch")
+    if torch is not None and _device() == "cuda":
+        torch.cuda.synchronize()
+
+
+def _import(journal: Journal, stage: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises is the finding
+        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        _give_up(journal, stage, wording.of_exception(error), trace)
+
+
+def _give_up(journal: Journal, stage: str, message: str, trace: str) -> NoReturn:
+    journal.write("broken", stage=stage, message=message, traceback=wording.detail(trace))
+    msg = f"the {stage} is broken in this cell: {message}"
+    raise pytest.UsageError(msg)

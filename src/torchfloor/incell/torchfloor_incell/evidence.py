@@ -1,0 +1,202 @@
+"""What a probe states: matches, findings about unguarded code, paths, ratios."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Callable
+
+from torchfloor_incell import wording
+from torchfloor_incell.distance import Distance, Real, digest, worst
+from torchfloor_incell.journal import Journal, finite
+from torchfloor_incell.observe import Seen, observing
+from torchfloor_incell.race import Context, Ratio, Runner, race
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+ROUNDS = 15
+
+
+class Evidence:
+    """The ``evidence`` fixture: writes what a probe finds into the cell's journal.
+
+    Args:
+        journal: where to write.
+        package: the distribution under test.
+        capability: the row that the running probe belongs to, "" for none.
+        synchronize: waits for work queued on the device.
+    """
+
+    def __init__(
+        self, journal: Journal, package: str, capability: str, synchronize: Callable[[], object]
+    ) -> None:
+        self._journal = journal
+        self._package = package
+        self._capability = capability
+        self._synchronize = synchronize
+
+    def compare(
+        self,
+        subject: str,
+        results: Sequence[Real],
+        references: Sequence[Real],
+        tolerance: float,
+        *,
+        dtype: str = "",
+    ) -> None:
+        """Write a match line and hold the results against their references.
+
+        Args:
+            subject: what was called.
+            results: real numbers.
+            references: as many; exact fractions are taken as such. NaN matches NaN, an infinity
+                the same infinity.
+            tolerance: the largest relative error that is right.
+            dtype: the dtype of the inputs, for the record.
+
+        Raises:
+            AssertionError: a result is further off than the tolerance, or their number is wrong.
+        """
+        __tracebackhide__ = True
+        complete = len(results) == len(references)
+        distance = worst(results, references)
+        passed = complete and distance.error <= tolerance
+        self._journal.write(
+            "match",
+            subject=subject,
+            capability=self._capability,
+            dtype=dtype,
+            cases=distance.cases,
+            error=finite(distance.error) if complete else None,
+            tolerance=tolerance,
+            passed=passed,
+            digest=digest(results),
+        )
+        if not passed:
+            about = ", ".join(filter(None, (subject, self._capability, dtype)))
+            msg = f"{about}: {_difference(results, references, distance, tolerance)}"
+            raise AssertionError(msg)
+
+    def inform(  # noqa: PLR0913 - what is held, against what, and which row it belongs to
+        self,
+        subject: str,
+        call: Callable[[], Sequence[Real]],
+        references: Sequence[Real],
+        tolerance: float,
+        *,
+        dtype: str = "",
+        capability: str | None = None,
+    ) -> None:
+        """Write a raw line about unguarded code; whatever it does, the probe goes on.
+
+        Args:
+            subject: the dotted name of what is called; an AttributeError that names its last part
+                means that this release does not have it.
+            call: returns the results. What it raises is kept as a refusal.
+            references: see compare.
+            tolerance: see compare.
+            dtype: see compare.
+            capability: the row, if it is not the one that the probe is marked with. A probe that
+                only informs is best left unmarked: it cannot fail, so it says nothing for a row.
+        """
+        distance: Distance | None = None
+        try:
+            # An unguarded call may warn; that is no refusal, even where warnings are errors.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                results = call()
+            distance = worst(results, references)
+            verdict, message = _verdict(results, references, distance, tolerance)
+        except Exception as error:  # noqa: BLE001 - whatever it raises is the finding
+            verdict = "missing" if _is_missing(error, subject) else "refused"
+            message = wording.of_exception(error)
+        self._journal.write(
+            "raw",
+            subject=subject,
+            capability=self._capability if capability is None else capability,
+            dtype=dtype,
+            cases=distance.cases if distance else 0,
+            verdict=verdict,
+            error=finite(distance.error) if distance else None,
+            tolerance=tolerance,
+            message=message,
+        )
+
+    def note(self, subject: str, key: str, value: object) -> None:
+        """Write down a fact about a subject: any JSON value under a key."""
+        self._journal.write("note", subject=subject, key=key, value=value)
+
+    @contextmanager
+    def observe(self, subject: str, paths: Mapping[str, Sequence[str]]) -> Iterator[Seen]:
+        """Write a path line about what a block called, as seen from outside.
+
+        Args:
+            subject: what the block calls.
+            paths: for each path's name, best first, the dotted entry points that mean it.
+
+        Yields:
+            What was seen: ``path``, ``entry_points``, ``operators``, complete after the block. A
+            block that raises leaves no line.
+        """
+        with observing(self._package, paths) as seen:
+            yield seen
+        self._journal.write("path", subject=subject, **asdict(seen))
+
+    def race(
+        self,
+        group: str,
+        candidates: Mapping[str, Callable[[], object]],
+        *,
+        baseline: str,
+        rounds: int = ROUNDS,
+        around: Mapping[str, Context] | None = None,
+    ) -> dict[str, Ratio]:
+        """Time candidates interleaved and write a ratio line for each against the baseline.
+
+        Args:
+            group: the workload, in words.
+            candidates: name to call; the baseline must be among them.
+            baseline: the name of the one that counts as 1.
+            rounds: samples of each; at least 2.
+            around: for some candidates, what makes the context that each sample runs in. Entering
+                and leaving it is not timed.
+
+        Returns:
+            The ratios by name, without the baseline's.
+        """
+        contexts = around or {}
+        runners = {
+            name: Runner(call, contexts.get(name, nullcontext), self._synchronize)
+            for name, call in candidates.items()
+        }
+        ratios = race(runners, baseline, rounds)
+        for name, ratio in ratios.items():
+            fields = {"group": group, "candidate": name, "baseline": baseline, **asdict(ratio)}
+            self._journal.write("ratio", **fields)
+        return ratios
+
+
+def _is_missing(error: Exception, subject: str) -> bool:
+    return isinstance(error, AttributeError) and f"'{subject.rpartition('.')[2]}'" in str(error)
+
+
+def _verdict(
+    results: Sequence[Real], references: Sequence[Real], distance: Distance, tolerance: float
+) -> tuple[str, str]:
+    if len(results) == len(references) and distance.error <= tolerance:
+        return "right", ""
+    return "wrong", _difference(results, references, distance, tolerance)
+
+
+def _difference(
+    results: Sequence[Real], references: Sequence[Real], distance: Distance, tolerance: float
+) -> str:
+    if len(results) != len(references):
+        return f"{len(results)} results where {len(references)} were due"
+    at = distance.index
+    return (
+        f"result {at} is {float(results[at])!r}, its reference {float(references[at])!r}: "
+        f"relative error {distance.error:.3g}, tolerance {tolerance:.3g}"
+    )

@@ -1,0 +1,49 @@
+"""The journal: what a cell learned, one JSON object a line, written as soon as it is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TextIO
+
+
+def finite(number: float) -> float | None:
+    """Return the number, or None where strict JSON has no word for it (NaN, infinity)."""
+    return number if math.isfinite(number) else None
+
+
+class Journal:
+    """An append-only file of JSON lines, flushed after each, so that a crash loses nothing known.
+
+    Args:
+        path: where to append; None keeps no journal (probes run by hand).
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._file: TextIO | None = None
+        if path:
+            # Open for as long as the session: pytest's clean-up closes it.
+            self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115
+
+    def write(self, kind: str, **fields: object) -> None:
+        """Append one line.
+
+        Args:
+            kind: the first key of the line: what it speaks of.
+            **fields: JSON values.
+
+        Raises:
+            ValueError: a field is NaN or infinite; nothing is written.
+            TypeError: a field is no JSON value; nothing is written.
+        """
+        line = json.dumps({"kind": kind, **fields}, allow_nan=False)
+        if self._file is not None:
+            self._file.write(line + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; later lines go nowhere."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

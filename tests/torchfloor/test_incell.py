@@ -1,0 +1,434 @@
+"""The in-cell plugin, in a pytest of its own, on a small package that stands in for torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from contextlib import contextmanager
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from torchfloor_incell import facts, wording
+from torchfloor_incell.distance import digest, relative_error, worst
+from torchfloor_incell.journal import Journal, finite
+from torchfloor_incell.observe import observing, resolve
+from torchfloor_incell.race import Runner, race
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INCELL = Path(__file__).parents[2] / "src" / "torchfloor" / "incell"
+
+DEPENDENCY = """
+import math
+__version__ = "3.1.4+local7"
+root = math.sqrt
+def power(number):
+    return number * number
+def slow_power(number):
+    return sum(number for _ in range(number))
+"""
+SUBJECT = """
+from fakedep import power as captured, root
+import fakedep
+def norm(a, b):
+    return root(captured(a) + captured(b))
+"""
+
+Line = dict[str, Any]
+
+
+class Cell:
+    """A folder with a dependency, a subject, probes, and the journal of the last run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write("fakedep/__init__.py", DEPENDENCY)
+        self.write("subject.py", SUBJECT)
+        self.status = -1
+        self.output = ""
+
+    def write(self, name: str, text: str) -> None:
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def run(self, probes: str, *options: str, **environment: str) -> list[Line]:
+        """Run probes as the harness would and return the journal."""
+        self.write("probes/test_it.py", probes)
+        journal = self.folder / "journal"
+        journal.unlink(missing_ok=True)
+        told = {
+            "TORCHFLOOR_JOURNAL": str(journal),
+            "TORCHFLOOR_PACKAGE": "fakedep",
+            "TORCHFLOOR_SUBJECT": "subject",
+            "TORCHFLOOR_DEVICE": "cpu",
+            "PYTHONPATH": f"{INCELL}:{self.folder}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", "."]
+        plugins = ["-p", "torchfloor_incell", "-p", "no:cacheprovider", "-W", "error"]
+        done = subprocess.run(  # noqa: S603 - this very Python
+            [*command, *plugins, *options, "probes"],
+            cwd=self.folder,
+            env={**told, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.status, self.output = done.returncode, done.stdout + done.stderr
+        assert "INTERNALERROR" not in self.output
+        written = journal.read_text().splitlines() if journal.exists() else []
+        return [json.loads(line, parse_constant=pytest.fail) for line in written]
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Cell:
+    return Cell(tmp_path)
+
+
+def of(kind: str, lines: list[Line]) -> list[Line]:
+    return [line for line in lines if line["kind"] == kind]
+
+
+def only(kind: str, lines: list[Line]) -> Line:
+    (line,) = of(kind, lines)
+    return line
+
+
+def test_a_cell_is_read_back_before_anything_runs(cell: Cell) -> None:
+    lines = cell.run("def test_one(device): assert device == 'cpu'")
+    facts_line, start, probe, finish = lines
+    assert (
+        facts_line.items()
+        >= {
+            "kind": "readback",
+            "package": "fakedep",
+            "release": "3.1.4",
+            "build": "+local7",
+            "module_version": "3.1.4+local7",
+            "python": sys.version.split()[0],
+            "device": "cpu",
+            "cuda": None,
+            "threads": 1,
+        }.items()
+    )
+    assert "pytest" in facts_line["packages"]
+    assert start == {"kind": "start", "probe": "test_it.py::test_one"}
+    assert (probe["probe"], probe["outcome"]) == ("test_it.py::test_one", "passed")
+    assert finish == {"kind": "finish", "exitstatus": 0}
+    assert [next(iter(line)) for line in lines] == ["kind"] * 4
+
+
+OUTCOMES = [
+    ("def test_it(): assert 1 == 2", "failed", "assert 1 == 2"),
+    ("def test_it(): pytest.skip('no such thing')", "skipped", "no such thing"),
+    ("@pytest.mark.skip(reason='not now')\ndef test_it(): pass", "skipped", "not now"),
+    ("@pytest.mark.xfail(reason='known')\ndef test_it(): assert 0", "skipped", "known"),
+    ("@pytest.mark.xfail(reason='known')\ndef test_it(): pass", "failed", "known"),
+    ("@pytest.mark.xfail(reason='k', strict=True)\ndef test_it(): pass", "failed", "k"),
+    ("def test_it(absent): pass", "failed", "fixture 'absent' not found"),
+    ("@pytest.fixture\ndef f(): 1/0\ndef test_it(f): pass", "failed", "ZeroDivisionError"),
+    (
+        "@pytest.fixture\ndef f():\n yield\n 1/0\ndef test_it(f): pass",
+        "failed",
+        "ZeroDivisionError",
+    ),
+    ("import absent_module", "failed", "No module named 'absent_module'"),
+    ("1 +", "failed", "SyntaxError"),
+    ("pytest.skip('whole', allow_module_level=True)", "skipped", "whole"),
+]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[Line]:
+    """Run a module of probes for each of OUTCOMES, in one session, and return their lines."""
+    cell = Cell(tmp_path_factory.mktemp("cell"))
+    for place, (text, _, _) in enumerate(OUTCOMES):
+        cell.write(f"probes/test_{place:02}.py", f"import pytest\n{text}\n")
+    lines = of("probe", cell.run("def test_last(): pass"))
+    assert cell.status == 1
+    assert str(cell.folder) not in json.dumps(lines)
+    return sorted(lines, key=lambda line: str(line["probe"]))
+
+
+@pytest.mark.parametrize("place", range(len(OUTCOMES)))
+def test_every_outcome_is_told_with_its_reason(outcomes: list[Line], place: int) -> None:
+    _, outcome, message = OUTCOMES[place]
+    probe = outcomes[place]
+    assert probe["probe"].startswith(f"test_{place:02}.py")
+    assert probe["outcome"] == outcome
+    assert message in probe["message"]
+    assert probe["message"].count("\n") <= 1
+    assert bool(probe["detail"]) == (outcome == "failed")
+
+
+def test_a_module_that_does_not_import_leaves_the_others_running(cell: Cell) -> None:
+    cell.write("probes/test_broken.py", "import absent_module")
+    lines = cell.run("def test_one(): pass")
+    outcomes = {line["probe"]: line["outcome"] for line in of("probe", lines)}
+    assert outcomes == {"test_broken.py": "failed", "test_it.py::test_one": "passed"}
+
+
+def test_a_crash_leaves_what_was_known_and_who_did_it(cell: Cell) -> None:
+    lines = cell.run("import os\ndef test_one(): pass\ndef test_two(): os._exit(139)")
+    assert cell.status == 139
+    assert lines[-1] == {"kind": "start", "probe": "test_it.py::test_two"}
+    assert only("probe", lines)["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "stage", "message"),
+    [
+        ("fakedep/__init__.py", "import absent_library", "dependency", "absent_library"),
+        ("fakedep/__init__.py", "raise SystemExit(3)", "dependency", "SystemExit: 3"),
+        ("subject.py", "from fakedep import renamed", "subject", "cannot import name 'renamed'"),
+    ],
+)
+def test_a_broken_dependency_and_a_broken_subject_are_told_apart(
+    cell: Cell, file: str, text: str, stage: str, message: str
+) -> None:
+    cell.write(file, text)
+    cell.write("probes/conftest.py", "import subject")
+    lines = cell.run("def test_one(): pass")
+    broken = only("broken", lines)
+    assert broken["stage"] == stage
+    assert message in broken["message"]
+    assert message.split("'", maxsplit=1)[0] in broken["traceback"]
+    assert str(cell.folder) not in json.dumps(broken)
+    assert len(of("readback", lines)) == (stage == "subject")
+    assert cell.status == 4
+    assert not of("probe", lines)
+
+
+def test_capabilities_come_from_the_nearest_mark(cell: Cell) -> None:
+    lines = cell.run("""
+import pytest
+pytestmark = pytest.mark.capability("module")
+def test_one(evidence): evidence.compare("norm", [1.0], [1.0], 0.0)
+@pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.capability("parameter"))])
+def test_two(n, evidence): evidence.compare("norm", [1.0], [1.0], 0.0)
+""")
+    assert [line["capability"] for line in of("probe", lines)] == ["module", "parameter"]
+    assert [line["capability"] for line in of("match", lines)] == ["module", "parameter"]
+
+
+def test_matches_are_written_before_they_fail(cell: Cell) -> None:
+    lines = cell.run("""
+import math, pytest
+from contextlib import contextmanager
+from fractions import Fraction
+@pytest.mark.capability("thirds")
+def test_right(evidence):
+    evidence.compare("norm", [1/3, 2.0], [Fraction(1, 3), 2], 1e-15, dtype="double")
+def test_wrong(evidence): evidence.compare("norm", [1.0, 2.5], [1.0, 2.0], 1e-3)
+def test_nan(evidence): evidence.compare("norm", [math.nan], [2.0], 1e-3)
+def test_short(evidence): evidence.compare("norm", [], [2.0], 1e-3)
+""")
+    right, wrong, nan, short = of("match", lines)
+    assert right.items() >= {"subject": "norm", "capability": "thirds", "dtype": "double"}.items()
+    assert (right["cases"], right["passed"], 0 < right["error"] < 1e-16) == (2, True, True)
+    assert (wrong["passed"], wrong["error"], wrong["tolerance"]) == (False, 0.25, 1e-3)
+    assert (nan["passed"], nan["error"]) == (False, None)
+    assert (short["passed"], short["error"], short["cases"]) == (False, None, 0)
+    outcomes = [line["outcome"] for line in of("probe", lines)]
+    assert outcomes == ["passed", "failed", "failed", "failed"]
+    assert "result 1 is 2.5, its reference 2.0: relative error 0.25" in json.dumps(lines)
+
+
+def test_unguarded_code_informs_and_never_fails(cell: Cell) -> None:
+    lines = cell.run("""
+import warnings
+import fakedep
+def refuse(): raise TypeError("no such argument")
+def warn():
+    warnings.warn("soon gone", DeprecationWarning)
+    return [2.0]
+def test_raw(evidence):
+    for call in (lambda: [2.0], lambda: [3.0], lambda: [], refuse, lambda: fakedep.gone(1), warn,
+                 lambda: ["x"], lambda: [object().gone]):
+        evidence.inform("fakedep.gone", call, [2.0], 1e-6, dtype="double")
+    evidence.inform("fakedep.gone", lambda: [2.0], [2.0], 0.0, capability="other row")
+    evidence.note("fakedep.gone", "signature", "gone(x)")
+""")
+    raw = of("raw", lines)
+    verdicts = [line["verdict"] for line in raw]
+    expected = ["right", "wrong", "wrong", "refused", "missing", "right", "refused", "missing"]
+    assert verdicts == [*expected, "right"]
+    assert [line["capability"] for line in raw] == [""] * 8 + ["other row"]
+    assert [line["error"] for line in raw][:4] == [0.0, 0.5, 0.0, None]
+    assert raw[3]["message"] == "TypeError: no such argument"
+    assert only("note", lines)["value"] == "gone(x)"
+    assert cell.status == 0
+
+
+def test_paths_are_observed_from_outside(cell: Cell) -> None:
+    lines = cell.run("""
+import fakedep, subject
+PATHS = {
+    "new": ["fakedep.cube"],
+    "fast": ["math.sqrt", "fakedep.power"], "slow": ["fakedep.slow_power"]
+}
+def test_path(evidence):
+    with evidence.observe("norm", PATHS) as seen:
+        subject.norm(3, 4)
+    assert (seen.path, seen.entry_points) == ("fast", ["math.sqrt", "fakedep.power"])
+    with evidence.observe("other", PATHS) as seen:
+        fakedep.slow_power(3)
+    assert seen.path == "slow"
+    with evidence.observe("none", PATHS) as seen:
+        pass
+    assert seen.path == ""
+""")
+    assert [(line["subject"], line["path"]) for line in of("path", lines)] == [
+        ("norm", "fast"),
+        ("other", "slow"),
+        ("none", ""),
+    ]
+    assert cell.status == 0
+
+
+def test_a_patched_entry_point_is_seen_as_it_is() -> None:
+    def patched(_: float) -> float:
+        return 0.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(math, "sqrt", patched)
+        with observing("", {"patched": ["math.sqrt"]}) as seen:
+            math.sqrt(4.0)
+    assert seen.path == "patched"
+
+
+def test_watching_ends_with_the_block_even_when_it_raises() -> None:
+    before = sys.getprofile()
+    with pytest.raises(ZeroDivisionError), observing("", {"root": ["math.sqrt"]}):
+        math.sqrt(1 / 0)
+    assert sys.getprofile() is before
+
+
+def test_names_resolve_through_packages_and_classes() -> None:
+    assert resolve("os.path.join") is __import__("os").path.join
+    assert resolve("pathlib.Path.cwd") == Path.cwd
+    assert resolve("math.absent") is None
+    assert resolve("absent.module") is None
+
+
+def test_ratios_are_against_the_baseline_of_the_same_round(cell: Cell) -> None:
+    lines = cell.run("""
+from contextlib import contextmanager
+entered = []
+@contextmanager
+def setting():
+    entered.append(1)
+    yield
+def work(times): return lambda: sum(range(2000 * times))
+def test_race(evidence):
+    calls = {"twice": work(8), "once": work(4), "same": work(4)}
+    evidence.race("sums", calls, baseline="once", rounds=7, around={"twice": setting})
+    assert len(entered) >= 7
+""")
+    twice, same = of("ratio", lines)
+    assert (twice["group"], twice["candidate"], twice["baseline"]) == ("sums", "twice", "once")
+    assert (same["candidate"], twice["rounds"]) == ("same", 7)
+    assert twice["low"] <= twice["median"] <= twice["high"]
+    assert same["median"] < twice["median"]
+    assert 0 < twice["seconds"] < 1
+
+
+def test_every_candidate_of_a_race_takes_each_place_in_turn() -> None:
+    order: list[str] = []
+    runners = {
+        name: Runner(lambda: sum(range(200_000)), partial(_noting, order, name), int)
+        for name in "abc"
+    }
+    race(runners, "a", 3)
+    assert order[-9:] == [*"abc", *"bca", *"cab"]
+
+
+@contextmanager
+def _noting(order: list[str], name: str) -> Iterator[None]:
+    order.append(name)
+    yield
+
+
+@pytest.mark.parametrize(
+    ("result", "reference", "error"),
+    [
+        (0.0, 0, 0.0),
+        (1e-300, 0, math.inf),
+        (math.nan, math.nan, 0.0),
+        (math.nan, 1, math.inf),
+        (1.0, math.nan, math.inf),
+        (math.inf, math.inf, 0.0),
+        (math.inf, -math.inf, math.inf),
+        (math.inf, 1, math.inf),
+        (1.0, Fraction(4), 0.75),
+        (1.0, Fraction(1, 10**400), math.inf),
+        (3.0, 2, 0.5),
+    ],
+)
+def test_relative_errors(result: float, reference: float, error: float) -> None:
+    assert relative_error(result, reference) == error
+
+
+def test_the_worst_of_many_is_told_with_its_place() -> None:
+    distance = worst([1.0, 3.0, 2.0], [1.0, 2.0, 1.9])
+    assert (distance.cases, distance.error, distance.index) == (3, 0.5, 1)
+
+
+def test_digests_tell_bits_apart() -> None:
+    assert digest([0.1, math.nan]) == digest([0.1, math.nan])
+    assert digest([0.1 + 0.2]) != digest([0.3])
+    assert digest([1.0, 2.0]) != digest([2.0, 1.0])
+    assert len(digest([])) == 16
+
+
+def test_a_journal_is_strict_json_and_flushed(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(str(path))
+    journal.write("note", value="\N{GREEK SMALL LETTER ALPHA}\n")
+    with pytest.raises(ValueError, match="JSON"):
+        journal.write("note", value=math.nan)
+    assert path.read_text() == '{"kind": "note", "value": "\\u03b1\\n"}\n'
+    journal.close()
+    journal.write("note", value="nowhere")
+    assert [finite(math.inf), finite(math.nan), finite(1.5)] == [None, None, 1.5]
+
+
+def test_no_journal_is_kept_where_none_is_asked_for(cell: Cell) -> None:
+    assert cell.run("def test_one(): pass", TORCHFLOOR_JOURNAL="") == []
+    assert cell.status == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("open /home/someone/x/y.py failed", "open y.py failed"),
+        (r"open C:\Users\x\y.py failed", "open y.py failed"),
+        ("see https://example.org/a/b and a/b/c", "see https://example.org/a/b and a/b/c"),
+        ("<Thing object at 0x7f3a5c0012d0>", "<Thing object at 0x...>"),
+        ("half / of it, 1/2, ../up/one", "half / of it, 1/2, ../up/one"),
+        (f"{json.__file__}:12", "json/__init__.py:12"),
+        ("'/etc/x.cfg'", "'x.cfg'"),
+    ],
+)
+def test_local_paths_and_addresses_stay_out_of_records(text: str, clean: str) -> None:
+    assert wording.anonymous(text) == clean
+
+
+def test_messages_are_two_lines_and_details_a_tail() -> None:
+    assert wording.message("\n a \n\n b\nc") == "a\nb"
+    assert len(wording.message("x" * 10_000)) == wording.LINE_LENGTH
+    assert wording.detail("a" * 5000 + "end").endswith("end")
+    assert len(wording.detail("a" * 5000)) == wording.DETAIL_LENGTH
+
+
+def test_the_processor_has_a_name() -> None:
+    assert facts.cpu_model()
