@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from torchfloor.errors import ConfigError
 
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["declared_floor"]
 
 _LOWER_BOUNDS = {">=", "==", "~=", "==="}
+
+
+class _Project(msgspec.Struct, rename="kebab"):
+    dependencies: tuple[str, ...] = ()
+    optional_dependencies: dict[str, tuple[str, ...]] = {}
+
+
+class _Pyproject(msgspec.Struct):
+    project: _Project = msgspec.field(default_factory=_Project)
 
 
 def declared_floor(pyproject: Path, package: str) -> Version:
@@ -35,12 +44,12 @@ def declared_floor(pyproject: Path, package: str) -> Version:
             that differ.
     """
     try:
-        content = tomllib.loads(pyproject.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = msgspec.toml.decode(pyproject.read_bytes(), type=_Pyproject)
+    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
         raise ConfigError(pyproject.name, [f"cannot be read: {error}"]) from None
     found = {
         place: bound
-        for place, text in _requirements(content)
+        for place, text in _requirements(content.project)
         if (bound := _lower_bound(text, package)) is not None
     }
     if not found:
@@ -52,11 +61,10 @@ def declared_floor(pyproject: Path, package: str) -> Version:
     return next(iter(found.values()))
 
 
-def _requirements(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _requirements(project: _Project) -> Iterator[tuple[str, str]]:
     """Yield every requirement the file holds, with its place."""
-    project = content.get("project", {})
-    groups = {"project.dependencies": project.get("dependencies", [])}
-    for extra, texts in project.get("optional-dependencies", {}).items():
+    groups = {"project.dependencies": project.dependencies}
+    for extra, texts in project.optional_dependencies.items():
         groups[f"project.optional-dependencies.{extra}"] = texts
     for place, texts in groups.items():
         for text in texts:
@@ -70,9 +78,12 @@ def _lower_bound(text: str, package: str) -> Version | None:
         return None  # the build backend complains about it in its own words
     if canonicalize_name(requirement.name) != canonicalize_name(package):
         return None
-    bounds = [
-        Version(specifier.version.removesuffix(".*"))
-        for specifier in requirement.specifier
-        if specifier.operator in _LOWER_BOUNDS
-    ]
+    try:
+        bounds = [
+            Version(specifier.version.removesuffix(".*"))
+            for specifier in requirement.specifier
+            if specifier.operator in _LOWER_BOUNDS
+        ]
+    except InvalidVersion:
+        return None  # `===` compares any text, and promises no version
     return max(bounds, default=None)

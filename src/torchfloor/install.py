@@ -59,14 +59,17 @@ def install_arguments(uv: str, cell: Cell, environment: Path, cache: Path) -> li
     ]
 
 
-def resolve_arguments(uv: str, cell: Cell, source: Path, target: Path) -> list[str]:
+def resolve_arguments(uv: str, python: str, source: Path, target: Path) -> list[str]:
     """Arguments that resolve the requirements in `source` into `target`, a pylock.toml.
 
-    Nothing is installed; the lock names every file a cell will download, with its size.
+    Nothing is installed; the lock names every file an interpreter (a path or a version) will
+    download, with its size. With another interpreter than the cell's own, uv would download the
+    whole wheel to look into it.
     """
     return [
-        *(uv, "pip", "compile", "--quiet", "--no-header", "--python-version", cell.python),
-        *("--format", "pylock.toml", "--output-file", str(target), str(source)),
+        *(uv, "pip", "compile", "--quiet", "--no-header", "--no-python-downloads"),
+        *("--python", python, "--format", "pylock.toml"),
+        *("--output-file", str(target), str(source)),
     ]
 
 

@@ -79,16 +79,18 @@ class Journal(msgspec.Struct, frozen=True):
     ratios: tuple[Ratio, ...] = ()
 
 
-def read_journal(file: Path) -> Journal:
+def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
     """Read a journal; a line that a crash cut short is left out.
 
     Args:
         file: The JSON-lines file; it need not exist.
+        mend: Applied to its text first.
 
     Returns:
         What it tells.
     """
-    lines = _lines(file)
+    text = file.read_text("utf-8", errors="replace") if file.exists() else ""
+    lines = _lines(mend(text))
     probes = _all(lines, "probe", Probe)
     started = [line["probe"] for line in lines["start"]]
     return Journal(
@@ -105,17 +107,18 @@ def read_journal(file: Path) -> Journal:
     )
 
 
-def _lines(file: Path) -> dict[str, list[dict[str, Any]]]:
+def _lines(journal: str) -> dict[str, list[dict[str, Any]]]:
     lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    if file.exists():
-        for text in file.read_text("utf-8", errors="replace").splitlines():
-            try:
-                line = json.loads(text)
-            except json.JSONDecodeError:
-                continue
-            if line["kind"] == "note" and not isinstance(line["value"], str):
-                line["value"] = json.dumps(line["value"])
-            lines[line["kind"]].append(line)
+    for text in journal.splitlines():
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if not isinstance(line, dict) or "kind" not in line:
+            continue
+        if line["kind"] == "note" and not isinstance(line["value"], str):
+            line["value"] = json.dumps(line["value"])
+        lines[line["kind"]].append(line)
     return lines
 
 

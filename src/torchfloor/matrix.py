@@ -2,44 +2,94 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
-import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from torchfloor.declared import declared_floor
+from torchfloor.document import load_document, read_fields
 from torchfloor.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = ["Companion", "Flavour", "Matrix", "read_matrix"]
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-Texts = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 _DURATION = re.compile(r"(?P<number>[1-9][0-9]*)(?P<unit>[smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _no_specifier(text: str) -> str:
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        return f"{text!r} is no PEP 440 specifier; write something like '>=2.0'"
+    return ""
+
+
+def _no_version(text: str) -> str:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return f"{text!r} is no PEP 440 version; write '1.13' or '1.13.1'"
+    return ""
+
+
+def _no_requirement(text: str) -> str:
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        return f"{text!r} is no requirement; write 'numpy<2'"
+    return ""
+
+
+def _no_duration(text: str) -> str:
+    return "" if _DURATION.fullmatch(text) else f"{text!r} is no duration; write 90s, 15m or 1h"
+
+
+def _no_python(text: str) -> str:
+    if text == "auto" or re.fullmatch(r"3\.(9|[1-9][0-9])", text):
+        return ""
+    return f"{text!r} is neither auto nor 3.9 or newer ('3.11')"
+
+
+def _repeated(texts: tuple[str, ...]) -> str:
+    twice = sorted({text for text in texts if texts.count(text) > 1})
+    return ", ".join(f"{text!r} stands twice" for text in twice) + ("; keep one" if twice else "")
+
+
+def _empty(flavours: dict[str, Flavour]) -> str:
+    return "" if flavours else "empty; name at least one, such as 'cpu: {indexes: [default]}'"
+
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+FlavourName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9]*$")]
+RelativePath = Annotated[str, msgspec.Meta(min_length=1)]
+Specifier = Annotated[str, _no_specifier]
+Indexes = Annotated[tuple[str, ...], msgspec.Meta(min_length=1), _repeated]
+Requirements = Annotated[
+    tuple[Annotated[str, _no_requirement], ...], msgspec.Meta(min_length=1), _repeated
+]
+History = Annotated[tuple[Annotated[str, _no_version], ...], _repeated]
 
 
 class Flavour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A wheel flavour: where its wheels come from, and what the host must have."""
 
-    indexes: Texts
+    indexes: Indexes
     needs: Literal["cuda"] | None = None
 
 
 class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requirements that releases matching `when` (all, if empty) need beside them."""
 
-    install: Texts
-    when: str = ""
+    install: Requirements
+    when: Specifier = ""
 
     def applies_to(self, release: Version) -> bool:
         """Tell whether the release needs this companion."""
@@ -50,17 +100,17 @@ class _Document(msgspec.Struct, frozen=True, rename="kebab"):
     """The keys of matrix.yaml, their types and defaults."""
 
     package: Name
-    subject: str
-    probes: str
-    declared_in: str
-    versions: str
-    flavours: dict[Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9]*$")], Flavour]
+    subject: RelativePath
+    probes: RelativePath
+    declared_in: RelativePath
+    versions: Specifier
+    flavours: Annotated[dict[FlavourName, Flavour], _empty]
     headline: str = ""
     sample: Literal["newest-patch", "all"] = "newest-patch"
-    history: tuple[str, ...] = ()
-    python: str = "auto"
+    history: History = ()
+    python: Annotated[str, _no_python] = "auto"
     companions: tuple[Companion, ...] = ()
-    timeout: str = "15m"
+    timeout: Annotated[str, _no_duration] = "15m"
 
 
 @dataclass(frozen=True)
@@ -128,12 +178,14 @@ def read_matrix(path: Path) -> Matrix:
         ConfigError: If the file cannot be read, or says anything that cannot be meant; every
             mistake is named with its place.
     """
-    document = _convert(path, _load(path))
-    mistakes = [*_wrong_values(document), *_missing_paths(path.parent, document)]
+    content, mistakes = load_document(path)
+    values = read_fields(content, _Document, mistakes)
+    mistakes += _missing_paths(path.parent, values)
     if mistakes:
         raise ConfigError(path.name, mistakes)
+    document = _Document(**values)
     amount = _DURATION.fullmatch(document.timeout)
-    assert amount is not None  # noqa: S101 - _wrong_values has checked it
+    assert amount is not None  # noqa: S101 - _no_duration has checked it
     root = path.resolve().parent
     return Matrix(
         source=path,
@@ -153,129 +205,18 @@ def read_matrix(path: Path) -> Matrix:
     )
 
 
-def _load(path: Path) -> dict[object, object]:
-    try:
-        content = yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except FileNotFoundError:
-        msg = "not found: run torchfloor in the folder that holds it, or name it with --matrix"
-        raise ConfigError(path.name, [msg]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path.name, [f"cannot be read: {error}"]) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(path.name, ["not valid YAML: " + " ".join(str(error).split())]) from None
-    if not isinstance(content, dict):
-        raise ConfigError(path.name, ["must hold keys and values, such as 'package: torch'"])
-    return content
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe subset, without repeated keys (PyYAML keeps the last one in silence)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                problem = f"the key {key!r} stands twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _convert(path: Path, content: dict[object, object]) -> _Document:
-    """Convert each key by itself, so that one mistake does not hide the next."""
-    fields = {field.encode_name: field for field in msgspec.structs.fields(_Document)}
-    mistakes = [_unknown(key, fields) for key in content if key not in fields]
-    values = {}
-    for name, field in fields.items():
-        if name in content:
-            try:
-                values[field.name] = msgspec.convert(content[name], field.type)
-            except msgspec.ValidationError as error:
-                mistakes.append(_explain(name, str(error)))
-        elif field.required:
-            mistakes.append(f"{name}: missing, but required")
-    if mistakes:
-        raise ConfigError(path.name, mistakes)
-    return _Document(**values)
-
-
-def _unknown(key: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(key), list(known), n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-    return f"{key}: unknown key; {hint}"
-
-
-def _explain(name: str, problem: str) -> str:
-    """Turn msgspec's words and path into ours."""
-    problem, _, place = problem.partition(" - at `$")
-    hint = ""
-    if "Expected `str`, got `float`" in problem or "Expected `str`, got `int`" in problem:
-        hint = ': write it in quotes, since YAML reads 2.10 as the number 2.1 (write "2.10")'
-    elif "Expected `array`" in problem:
-        hint = ": write a list, such as [a, b]"
-    return f"{name}{place.rstrip('`')}: {problem}{hint}"
-
-
-def _wrong_values(document: _Document) -> list[str]:
-    mistakes = _wrong_specifier("versions", document.versions)
-    mistakes += _wrong_history(document.history)
-    for position, companion in enumerate(document.companions):
-        mistakes += _wrong_companion(f"companions[{position}]", companion)
-    if not document.flavours:
-        mistakes.append("flavours: empty; name at least one, such as 'cpu: {indexes: [default]}'")
-    for name, flavour in document.flavours.items():
-        mistakes += _duplicates(f"flavours.{name}.indexes", flavour.indexes)
-    if document.python != "auto" and not re.fullmatch(r"3\.(9|[1-9][0-9])", document.python):
-        mistakes.append(f"python: {document.python!r} is neither auto nor 3.9 or newer ('3.11')")
-    if not _DURATION.fullmatch(document.timeout):
-        mistakes.append(f"timeout: {document.timeout!r} is no duration; write 90s, 15m or 1h")
-    return mistakes
-
-
-def _wrong_specifier(place: str, text: str) -> list[str]:
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        return [f"{place}: {text!r} is no PEP 440 specifier; write something like '>=2.0'"]
-    return []
-
-
-def _wrong_history(history: tuple[str, ...]) -> list[str]:
-    mistakes = []
-    for position, text in enumerate(history):
-        try:
-            Version(text)
-        except InvalidVersion:
-            mistakes.append(
-                f"history[{position}]: {text!r} is no PEP 440 version; write '1.13' or '1.13.1'"
-            )
-    return mistakes + _duplicates("history", history)
-
-
-def _wrong_companion(place: str, companion: Companion) -> list[str]:
-    mistakes = _wrong_specifier(f"{place}.when", companion.when)
-    for position, text in enumerate(companion.install):
-        try:
-            Requirement(text)
-        except InvalidRequirement:
-            mistakes.append(
-                f"{place}.install[{position}]: {text!r} is no requirement; write 'numpy<2'"
-            )
-    return mistakes + _duplicates(f"{place}.install", companion.install)
-
-
-def _duplicates(place: str, texts: tuple[str, ...]) -> list[str]:
-    twice = {text for text in texts if texts.count(text) > 1}
-    return [f"{place}: {text!r} stands twice; remove one" for text in sorted(twice)]
-
-
-def _missing_paths(root: Path, document: _Document) -> list[str]:
-    named = {
-        "subject": document.subject,
-        "probes": document.probes,
-        "declared-in": document.declared_in,
-    }
+def _missing_paths(root: Path, values: dict[str, str]) -> list[str]:
     return [
-        f"{key}: {value!r} does not exist beside matrix.yaml; name a path relative to it"
-        for key, value in named.items()
-        if not (root / value).exists()
+        f"{field.encode_name}: {values[field.name]!r} does not exist beside matrix.yaml; "
+        "name a path relative to it"
+        for field in msgspec.structs.fields(_Document)
+        if field.name in {"subject", "probes", "declared_in"} and field.name in values
+        if not _exists(root / values[field.name])
     ]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for any file
+        return False

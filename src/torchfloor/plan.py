@@ -86,7 +86,8 @@ class Plan(msgspec.Struct, frozen=True):
         declared: The declared floor.
         floor: The lowest release at or above it: the one that must be among the cells.
         sample: As in matrix.yaml: `newest-patch` or `all`.
-        releases: Every final release on the indexes from the oldest planned one, oldest first.
+        releases: Every final release on the indexes from the oldest planned one, as far as
+            `versions` reaches; oldest first.
         cells: Oldest release first, flavours in the matrix's order.
         unreachable: Indexes that did not answer, each with the cause.
         made: When, in UTC.
@@ -132,7 +133,8 @@ def make_plan(
     """
     offers, unreachable = _collect_offers(matrix, offered_by)
     known = sorted(set().union(*offers.values()))
-    floor, selected = _select_releases(matrix, known)
+    in_range = _in_range(matrix, known)
+    floor, selected = _select_releases(matrix, known, in_range)
     main_python = _main_python(matrix, host, selected, offers)
     cells = []
     for release, name in product(selected, matrix.flavours):
@@ -145,7 +147,11 @@ def make_plan(
         declared=str(matrix.declared),
         floor=str(floor),
         sample=matrix.sample,
-        releases=tuple(str(release) for release in known if release >= selected[0]),
+        releases=tuple(
+            str(release)
+            for release in known
+            if release in in_range or selected[0] <= release < matrix.declared
+        ),
         cells=tuple(cells),
         unreachable=tuple(unreachable),
         made=dt.datetime.now(dt.UTC),
@@ -188,19 +194,31 @@ def _offers_of(flavour: Flavour, asked: Mapping[str, list[Wheel]]) -> Offers:
     return offers
 
 
-def _select_releases(matrix: Matrix, known: Sequence[Version]) -> tuple[Version, list[Version]]:
+def _select_releases(
+    matrix: Matrix, known: Sequence[Version], in_range: Sequence[Version]
+) -> tuple[Version, list[Version]]:
     """Return the floor's release, and every selected one, oldest first."""
     promised = [release for release in known if release >= matrix.declared]
     if not promised:
         hint = f"no release of {matrix.package} is at or above the declared {matrix.declared}"
         raise ConfigError(matrix.declared_in.name, [f"{hint}; lower it"])
-    in_range = [r for r in known if matrix.versions.contains(r) or r >= matrix.declared]
-    if not any(matrix.versions.contains(release) for release in known):
+    if not in_range:
         hint = f"versions: {str(matrix.versions)!r} matches none of {known[0]} to {known[-1]}"
         raise ConfigError(matrix.source.name, [f"{hint}; widen it"])
     sampled = in_range if matrix.sample == "all" else _newest_patches(in_range)
     history = _history(matrix, known)
     return promised[0], sorted({promised[0], *sampled, *history})
+
+
+def _in_range(matrix: Matrix, known: Sequence[Version]) -> list[Version]:
+    """List what `versions` matches, and what is promised below that: it cannot be hidden."""
+    lowest = min((release for release in known if matrix.versions.contains(release)), default=None)
+    return [
+        release
+        for release in known
+        if matrix.versions.contains(release)
+        or (lowest is not None and matrix.declared <= release < lowest)
+    ]
 
 
 def _newest_patches(releases: Iterable[Version]) -> list[Version]:
@@ -259,6 +277,8 @@ def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) ->
     for python in (main_python, *others):
         if python in host.pythons and (wheel := _best_wheel(wheels, python, host.platforms)):
             return _Placement(python, wheel, "planned")
+    if main_python not in host.pythons and _best_wheel(wheels, main_python, host.platforms):
+        return _Placement(main_python, None, "not-run", _no_python([main_python]))
     wanted = _pythons_of(wheels, host.platforms)
     if not wanted:
         return _Placement(main_python, None, "unavailable", "no wheel for this platform")
@@ -268,8 +288,11 @@ def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) ->
     if not usable:
         reason = f"needs Python {wanted[0]}, and cells need 3.9 or newer"
         return _Placement(wanted[0], None, "not-run", reason)
-    reason = f"no Python {' or '.join(usable)} on this machine; install one"
-    return _Placement(usable[0], None, "not-run", reason)
+    return _Placement(usable[0], None, "not-run", _no_python(usable))
+
+
+def _no_python(usable: Sequence[str]) -> str:
+    return f"no Python {' or '.join(usable)} on this machine; install one"
 
 
 def _check_device(place: _Placement, needs: str | None, host: Host) -> _Placement:

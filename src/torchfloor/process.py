@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ended", "execute"]
 
+_FAREWELL = 5
+"""Seconds that killed processes get to be gone."""
+
 
 class Ended(NamedTuple):
     """How a process ended: exit status (negative: a signal), timed out, wall seconds."""
@@ -80,7 +83,10 @@ def _stop_tree(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and its descendants; they hold nothing that is worth saving."""
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
-        for each in [*parent.children(recursive=True), parent]:
+        children = parent.children(recursive=True)
+        for each in [*children, parent]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()
+        process.wait()
+        psutil.wait_procs(children, timeout=_FAREWELL)  # they hold files in the environment
     process.wait()

@@ -252,7 +252,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A cell's evidence. DESIGN: one JSON file a cell, written once."""
+    """A cell's evidence: one JSON file a cell, written once."""
 
     schema: Literal[1]
     cell: CellId
@@ -274,6 +274,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     timings: tuple[Timing, ...] = ()
     probes: tuple[Probe, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a release that is no version (msgspec turns the error into its own)."""
+        Version(self.release)
+
     @property
     def version(self) -> Version:
         """The release, comparable."""
@@ -292,7 +296,11 @@ def _excess(error: float | None, tolerance: float) -> float:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a record."""
-    return msgspec.json.schema(Record)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "torchfloor record",
+        **msgspec.json.schema(Record),
+    }
 
 
 def write_record(record: Record, folder: Path) -> Path:
@@ -348,7 +356,7 @@ def read_record(file: Path) -> Record:
     except OSError as error:
         msg = f"{file.name} cannot be read ({error.strerror}); check its permissions"
         raise RecordError(msg) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"{file.name} is no record of schema {SCHEMA} ({error}); run the cell again"
         raise RecordError(msg) from None
     if record.cell != file.stem:

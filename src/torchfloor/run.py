@@ -7,11 +7,12 @@ import datetime as dt
 import os
 import re
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 from filelock import FileLock, Timeout
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from torchfloor import __version__, host, install
 from torchfloor.errors import TorchfloorError
@@ -33,7 +34,6 @@ from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from torchfloor.matrix import Matrix
     from torchfloor.plan import Cell
@@ -118,21 +118,25 @@ class _Run:
             ended = self._execute("install", command, environment, log)
             if ended.timed_out or ended.status != 0:
                 self._stop("errored", "install", self._why(ended, self._neutral(_uv_error(log))))
-        self.download = resolve_download(self.cell, self.folder / "cache")
+        python = install.environment_python(self.environment)
+        self.download = resolve_download(self.cell, python, self.folder / "cache")
         self.disk = _size(self.environment)
         self.say(f"installed in {self.seconds['install']:.0f} s; probes")
 
     def _probe(self) -> None:
         ended = self._pytest("probes", ["-m", "not timing"])
-        self.journal = journal = read_journal(self.folder / "probes.jsonl")
+        self.journal = journal = read_journal(self.folder / "probes.jsonl", self._neutral)
         self._check_imports(journal, ended)
-        if journal.unfinished:
+        failed = [probe for probe in journal.probes if probe.outcome == "failed"]
+        # What failed before the time was out is evidence all the same.
+        if journal.unfinished and not (ended.timed_out and failed):
             outcome: Outcome = "errored" if ended.timed_out else "incompatible"
             why = self._why(ended, "ended in the middle of it")
             self._stop(outcome, "probes", f"{journal.unfinished}: {why}")
-        failed = [probe for probe in journal.probes if probe.outcome == "failed"]
         passed = [probe for probe in journal.probes if probe.outcome == "passed"]
-        told = f"{len(passed)} probes passed" + (f", {len(failed)} failed" if failed else "")
+        told = f"{len(passed)} probe{'s' if len(passed) != 1 else ''} passed" + (
+            f", {len(failed)} failed" if failed else ""
+        )
         self.say(f"{told} in {self.seconds['probes']:.0f} s{'' if failed else '; timings'}")
         if failed:
             first = failed[0]
@@ -146,22 +150,22 @@ class _Run:
     def _check_imports(self, journal: Journal, ended: Ended) -> None:
         """Tell a broken dependency (no evidence) from a broken subject (evidence)."""
         broken, readback = journal.broken, journal.readback
-        if broken is not None and broken.stage == "subject":
-            self._stop("incompatible", "subject", broken.message)
-        if broken is not None:
+        if broken is not None and broken.stage != "subject":
             self._stop("errored", "dependency", broken.message)
         if readback is None:
             why = self._why(ended, "the interpreter ended before the first probe")
             self._stop("errored", "dependency", why)
         if differences := _differences(self.cell, readback):
             self._stop("errored", "readback", "; ".join(differences))
+        if broken is not None:  # only now: a subject that breaks on another release proves nothing
+            self._stop("incompatible", "subject", broken.message)
 
     def _time(self) -> Failure | None:
         """Take the timings; one cell at a time, so that cells do not disturb each other."""
         result = self.folder / "benchmark.json"
         with FileLock(self.workspace / "timings.lock"):
             ended = self._pytest("timings", ["-m", "timing", f"--benchmark-json={result}"])
-        self.timed = read_journal(self.folder / "timings.jsonl")
+        self.timed = read_journal(self.folder / "timings.jsonl", self._neutral)
         self.timings = _read_timings(result)
         self.say(f"timings in {self.seconds['timings']:.0f} s")
         failed = [probe for probe in self.timed.probes if probe.outcome == "failed"]
@@ -227,7 +231,8 @@ class _Run:
 
     def _neutral(self, text: str) -> str:
         """Leave this machine's folders and the index's address out of what is published."""
-        for folder, name in ((self.folder, "<cell>"), (self.matrix.root, "<project>")):
+        folders = {self.folder: "<cell>", self.matrix.root: "<project>", Path.home(): "~"}
+        for folder, name in folders.items():
             text = text.replace(str(folder), name)
         return _ADDRESS.sub("<index>", text)
 
@@ -290,8 +295,8 @@ def _differences(cell: Cell, readback: Readback) -> list[str]:
     assert cell.wheel is not None, cell.id  # noqa: S101 - only planned cells are run
     local = cell.wheel.version.local
     asked = {
-        "release": (cell.release, Version(readback.release).public),
-        "imported version": (cell.release, Version(readback.module_version).public),
+        "release": (cell.release, _public(readback.release)),
+        "imported version": (cell.release, _public(readback.module_version or cell.release)),
         "build": (f"+{local}" if local else readback.build, readback.build),
         "Python": (cell.python, ".".join(readback.python.split(".")[:2])),
         "device": (cell.device, readback.device),
@@ -301,6 +306,14 @@ def _differences(cell: Cell, readback: Readback) -> list[str]:
         for what, (planned, found) in asked.items()
         if planned != found
     ]
+
+
+def _public(text: str) -> str:
+    """Return a version without its local part; what is no version as it is."""
+    try:
+        return Version(text).public
+    except InvalidVersion:
+        return text
 
 
 def _identity(cell: Cell, readback: Readback | None) -> Identity | None:
@@ -337,13 +350,17 @@ def _read_timings(file: Path) -> tuple[Timing, ...]:
     """Read pytest-benchmark's JSON, which is not there if no benchmark ran."""
     if not file.exists() or not file.stat().st_size:
         return ()
+    try:
+        benchmarks = msgspec.json.decode(file.read_bytes())["benchmarks"]
+    except msgspec.DecodeError:  # cut short: the pass was stopped while it was written
+        return ()
     return tuple(
         Timing(
             name=entry["name"],
             group=entry["group"] or "",
             **{key: entry["stats"][key] for key in ("rounds", "min", "median", "iqr")},
         )
-        for entry in msgspec.json.decode(file.read_bytes())["benchmarks"]
+        for entry in benchmarks
     )
 
 

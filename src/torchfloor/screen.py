@@ -36,7 +36,8 @@ def show_plan(workspace: Workspace, cells: list[Cell], *, jobs: int, fresh: bool
     due = [c for c in runnable if fresh or workspace.current_record(c) is None]
     for line in describe_plan(plan):
         print(line)  # noqa: T201 - this module's purpose
-    print(f"Selected: {len(cells)} cells; {_shares(len(due), len(runnable) - len(due))}.")  # noqa: T201
+    shares = _shares(len(due), len(runnable) - len(due))
+    print(f"Selected: {_counted(len(cells), 'cell')}; {shares}.")  # noqa: T201
     if not runnable:
         msg = "No selected cell can run on this machine, so nothing would be proved."
         raise NoEvidenceError(msg)

@@ -212,9 +212,9 @@ def _define_docs(workspace: Workspace) -> None:
         differing = [file for file, text in rendered.items() if not _equals(file, text)]
         if "--check" in session.posargs and differing:
             names = " and ".join(file.name for file in differing)
-            session.error(
-                f"{names} differ from what evidence/ says; run `nox -s docs` and commit the result"
-            )
+            verb = "differs" if len(differing) == 1 else "differ"
+            hint = "run `nox -s docs` and commit the result"
+            session.error(f"{names} {verb} from what evidence/ says; {hint}")
         for file in differing:
             write_atomically(file, rendered[file].encode())
             session.log(f"rendered {file.name}")

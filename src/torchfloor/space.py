@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from torchfloor import host, install
 from torchfloor.errors import SpaceError
 from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torchfloor.plan import Cell
     from torchfloor.record import Record
@@ -68,10 +69,6 @@ def estimate_downloads(cells: Sequence[Cell], records: Iterable[Record]) -> list
         if record.identity and record.identity.sha256 and record.provenance.download
     }
 
-    def estimate(cell: Cell) -> Download:
-        digest = cell.wheel.sha256 if cell.wheel else None
-        return known.get(digest) or resolve_download(cell)
-
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(
             pool.map(lambda cell: known.get(_sha256(cell)) or resolve_download(cell), cells)
@@ -82,35 +79,38 @@ def _sha256(cell: Cell) -> str | None:
     return cell.wheel.sha256 if cell.wheel else None
 
 
-def resolve_download(cell: Cell, cache: Path | None = None) -> Download:
+def resolve_download(cell: Cell, python: Path | None = None, cache: Path | None = None) -> Download:
     """Ask uv which files a cell installs, and add up their sizes.
 
     Args:
         cell: A cell with a wheel.
+        python: The cell's interpreter, if it has been installed already.
         cache: uv's cache folder, if not the user's own.
 
     Returns:
         The sum; only the wheel itself counts where the others cannot be found out.
     """
     assert cell.wheel is not None, cell.id  # noqa: S101 - documented
-    own = cell.wheel.size or 0
-    packages = _resolve(cell, cache)
-    sizes = [_size_of(package) for package in packages if package["name"] != cell.package]
+    environment = {**os.environ, "UV_DEFAULT_INDEX": default_index(), "PATH": host.search_path()}
+    if cache is not None:
+        environment["UV_CACHE_DIR"] = str(cache)
+    packages = _resolve(install.requirements(cell), str(python or cell.python), environment)
+    own, name = cell.wheel.size or 0, canonicalize_name(cell.package)
+    sizes = [_size_of(package) for package in packages if package["name"] != name]
     return Download(own + sum(sizes), exact=bool(own and sizes) and all(sizes))
 
 
-def _resolve(cell: Cell, cache: Path | None) -> list[dict[str, object]]:
-    """Resolve a cell's requirements; nothing where that fails, as its installation then will."""
+def _resolve(
+    requirements: Iterable[str], python: str, environment: Mapping[str, str]
+) -> list[dict[str, object]]:
+    """Resolve requirements; nothing where that fails, as their installation then will."""
     with tempfile.TemporaryDirectory() as folder:
         source, lock = Path(folder, "requirements.in"), Path(folder, "pylock.toml")
-        source.write_text("\n".join(install.requirements(cell)), "utf-8")
-        environment = {**os.environ, "UV_DEFAULT_INDEX": default_index()}
-        if cache is not None:
-            environment["UV_CACHE_DIR"] = str(cache)
-        command = install.resolve_arguments(host.uv(), cell, source, lock)
+        source.write_text("\n".join(requirements), "utf-8")
+        command = install.resolve_arguments(host.uv(), python, source, lock)
         try:
             subprocess.run(  # noqa: S603 - arguments built by torchfloor.install
-                command, env=environment, capture_output=True, check=True, timeout=_PATIENCE
+                command, env=dict(environment), capture_output=True, check=True, timeout=_PATIENCE
             )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return []

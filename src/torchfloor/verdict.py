@@ -243,20 +243,18 @@ def _sentence(
         worst = next(s for s in failing if s.outcome == "incompatible")
         advice = (
             f"declare {plan.package}>={measured}, or mend it"
-            if measured and measured > worst.version
+            if measured  # above every incompatible release, or it would not be measured
             else "mend it"
         )
         return f"{claim} does not hold: {plan.package} {worst.release} is incompatible; {advice}."
-    span = f"{_count(promised)} from {promised[0]} to {promised[-1]}"
+    span = f"{len(promised)} releases from {promised[0]} to {promised[-1]} are compatible"
+    if len(promised) == 1:
+        span = f"1 release, {promised[0]}, is compatible"
     sampled = "newest patch of every minor, and the floor itself"
     which = "every one" if plan.sample == "all" else sampled
     if status == "unproved":
-        return f"{claim} is not proved: {span} are compatible, but evidence for others is missing."
-    return f"{claim} holds: {span} are compatible ({which}), without a gap."
-
-
-def _count(releases: Sequence[Version]) -> str:
-    return f"{len(releases)} release" + ("s" if len(releases) != 1 else "")
+        return f"{claim} is not proved: {span}, but evidence for others is missing."
+    return f"{claim} holds: {span} ({which}), without a gap."
 
 
 def _below(standings: Iterable[Standing]) -> list[str]:

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+_LATE = ["test_collector.py", "test_samples.py", "test_compile.py", "test_raw.py"]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the raw operator last: what it may crash then takes nothing else with it."""
-    items.sort(key=lambda item: item.path.name == "test_raw.py")
+    """Order the table's rows: norms first, then what uses them, the raw operator last.
+
+    What the raw operator may crash then takes nothing else with it.
+    """
+    items.sort(key=lambda item: _LATE.index(item.path.name) + 1 if item.path.name in _LATE else 0)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ These probes bear no capability marks: passing, they say nothing for compute_nor
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -75,19 +76,30 @@ def test_raw_operator_on_real_and_meta_tensors(device: str, evidence: Evidence) 
 
 
 def test_what_the_raw_operator_is(device: str, evidence: Evidence) -> None:
-    schemas = [
-        str(schema) for schema in torch._C._jit_get_schemas_for_operator("aten::_foreach_norm")
-    ]
     operator = getattr(torch, "_foreach_norm", None)
-    evidence.note(SUBJECT, "exists", operator is not None)
-    evidence.note(SUBJECT, "public", hasattr(getattr(torch, "foreach", None), "norm"))
-    evidence.note(SUBJECT, "signatures", schemas)
+    public = getattr(getattr(torch, "foreach", None), "norm", None)
+    evidence.note(SUBJECT, SUBJECT, "exists" if operator else "missing")
+    evidence.note(SUBJECT, "torch.foreach.norm", _signature(public) if public else "missing")
     if operator is None:
         return
+    schemas = [
+        str(schema)
+        for schema in torch._C._jit_get_schemas_for_operator("aten::_foreach_norm")
+        if "_out(" not in str(schema)
+    ]
+    evidence.note(SUBJECT, "schema", "; ".join(schemas))
     one = [torch.ones(4, device=device)]
     evidence.note(SUBJECT, "returns", type(operator(one)).__name__)
     evidence.note(SUBJECT, "list parameter", _list_parameter(operator, schemas, one))
-    evidence.note(SUBJECT, "accepts dtype=", _accepts(operator, one, dtype=torch.float64))
+    accepted = _accepts(operator, one, dtype=torch.float64)
+    evidence.note(SUBJECT, "dtype=", "accepted" if accepted else "refused")
+
+
+def _signature(function: Any) -> str:
+    try:
+        return f"{function.__name__}{inspect.signature(function)}"
+    except (TypeError, ValueError):
+        return "exists"
 
 
 def _list_parameter(operator: Any, schemas: list[str], one: list[Any]) -> str:

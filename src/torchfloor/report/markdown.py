@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from torchfloor.errors import ConfigError
@@ -18,6 +19,8 @@ __all__ = ["render_block", "render_page", "replace_block"]
 BEGIN = "<!-- torchfloor: begin (generated, do not edit) -->"
 END = "<!-- torchfloor: end -->"
 
+_MARKUP = re.compile(r"[\\`*\[\]<|&~]|(?<!\w)_|_(?!\w)")
+"""What Markdown gives a meaning; an underscore within a word has none."""
 _MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
 _OUTCOMES = {
     "compatible": "every probe ran and passed",
@@ -42,7 +45,7 @@ def render_page(report: Report) -> str:
     sections = [
         "# Compatibility",
         "Generated from the records in [`evidence/`](evidence/); do not edit.",
-        f"**{report.verdict.sentence}**",
+        f"**{_escape(report.verdict.sentence)}**",
         _facts(report),
         "## Releases",
         _releases(report),
@@ -78,7 +81,10 @@ def replace_block(file: Path, block: str) -> str:
     Raises:
         ConfigError: If the file does not hold both markers, in order.
     """
-    text = file.read_text("utf-8")
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(file.name, [f"cannot be read: {error}"]) from None
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -103,8 +109,8 @@ def _facts(report: Report) -> str:
 
 
 def _releases(report: Report) -> str:
-    raw = f"`{report.raw_subject}` unguarded" if report.raw_subject else "unguarded"
-    slow = f"time / {report.baseline}" if report.baseline else "time"
+    raw = f"{_code(report.raw_subject)} unguarded" if report.raw_subject else "unguarded"
+    slow = f"time / {_escape(report.baseline)}" if report.baseline else "time"
     header = ("release", "flavour", "build", "Python", "path", "largest error", slow, raw)
     return _table((*header, "outcome", "verified on"), [_full_row(row) for row in _known(report)])
 
@@ -117,34 +123,35 @@ def _full_row(row: Row) -> tuple[str, ...]:
     return (
         f'<a id="{row.cell}"></a>{row.release}',
         row.flavour,
-        row.build or "–",
+        _escape(row.build) or "–",
         row.python,
-        row.path or "–",
+        _escape(row.path) or "–",
         row.error or "–",
         row.speed or "–",
-        row.trouble or ("right" if row.error else "–"),
+        row.trouble or "–",
         _outcome(row),
         row.verified or "–",
     )
 
 
 def _short_rows(rows: Iterable[Row]) -> list[tuple[str, ...]]:
-    return [(row.release, row.flavour, row.path or "–", row.outcome) for row in rows]
+    return [(row.release, row.flavour, _escape(row.path) or "–", row.outcome) for row in rows]
 
 
 def _outcome(row: Row) -> str:
     word = row.outcome if row.promised else f"{row.outcome} (below the minimum)"
-    return f"{word}: {row.reason}" if row.reason else word
+    return f"{word}: {_escape(row.reason)}" if row.reason else word
 
 
 def _legend(report: Report) -> str:
     present = [f"*{word}*: {_OUTCOMES[word]}." for word in _OUTCOMES if word in report.counts]
+    subject, baseline = _code(report.subject), _escape(report.baseline)
     columns = (
-        f"*Path* is the implementation that served `{report.subject}`, observed from outside. "
+        f"*Path* is the implementation that served {subject}, observed from outside. "
         "*Largest error* is the relative error that came closest to its tolerance, against "
         "exact arithmetic. "
-        f"*time / {report.baseline}* is the time of `{report.subject}` over that of "
-        f"the {report.baseline} path, single-threaded: the least and the most over the timed "
+        f"*time / {baseline}* is the time of {subject} over that of "
+        f"the {baseline} path, single-threaded: the least and the most over the timed "
         "inputs (medians of interleaved rounds); below 1 it is faster."
     )
     left_out = [f"- {_escape(line)}." for line in report.left_out]
@@ -166,24 +173,28 @@ def _capabilities(report: Report) -> list[str]:
 def _raw(report: Report) -> list[str]:
     if not report.raw.rows:
         return []
+    operator = _code(report.raw_subject)
     intro = (
-        f"What `{report.raw_subject}` itself does with the same inputs, for information: it shows "
+        f"What {operator} itself does with the same inputs, for information: it shows "
         "what the guard is worth. *wrong* gives the largest relative error (∞: a NaN, infinity or "
         "zero that should not be there); *refused*: it raised an error; *missing*: the release "
         "has no such operator."
     )
-    parts = [f"## The unguarded operator: `{report.raw_subject}`", intro, _grid(report.raw)]
+    parts = [f"## The unguarded operator: {operator}", intro, _grid(report.raw)]
     if report.signatures.rows:
         parts += ["Its interface:", _grid(report.signatures, code=True)]
     return parts
 
 
 def _provenance(report: Report) -> str:
-    days = " to ".join(dict.fromkeys(str(day) for day in report.dates))
+    days = " to ".join(dict.fromkeys(str(day) for day in report.dates)) or "no day yet"
     lines = [
         f"Evidence from {days}, made by `nox -s compat` and published by `nox -s publish`.",
-        *(f"Machine: {machine}." for machine in report.machines),
-        *(f"Index: {index}; the next one in matrix.yaml was used." for index in report.unreachable),
+        *(f"Machine: {_escape(machine)}." for machine in report.machines),
+        *(
+            f"Index: {_escape(index)}; the next one in matrix.yaml was used."
+            for index in report.unreachable
+        ),
         "A row's record, with all that its environment held: `evidence/<cell>.json`.",
         f'One cell again: `nox -s "compat({report.rows[-1].cell})"`.',
     ]
@@ -192,17 +203,25 @@ def _provenance(report: Report) -> str:
 
 def _grid(grid: Grid, *, code: bool = False) -> str:
     def show(text: str) -> str:
-        return f"`{text}`" if code and text else _MARKS.get(text, text)
+        return _code(text) if code and text else _MARKS.get(text, _escape(text))
 
-    rows = [(name, *(show(text) for text in texts)) for name, texts in grid.rows]
+    rows = [(_escape(name), *(show(text) for text in texts)) for name, texts in grid.rows]
     return _table(("", *grid.columns), rows)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_escape(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _escape(text: str) -> str:
-    """Keep what came from outside from ending a table's cell or line."""
-    return " ".join(text.replace("|", "\\|").split())
+    """Keep what came from outside from being markup, or from ending a table's cell or line."""
+    return " ".join(_MARKUP.sub(r"\\\g<0>", text).split())
+
+
+def _code(text: str) -> str:
+    """Show a name or a signature as code, unless it holds what cannot stand in a code span."""
+    if "`" in text or "\\" in text:
+        return _escape(text)
+    text = " ".join(text.replace("|", "\\|").split())
+    return f"`{text}`"

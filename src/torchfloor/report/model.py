@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True):
         path: The path that served the subject.
         error: Largest relative error and its tolerance.
         speed: Time of the subject over the slowest path's, over the timed inputs.
-        trouble: What is wrong with the unguarded operator.
+        trouble: What is wrong with the unguarded operator; `right` if nothing is.
         verified: Date of the evidence.
     """
 
@@ -200,12 +200,14 @@ def _speed(record: Record, subject: str) -> str:
 
 
 def _trouble(raw: Sequence[RawMatch]) -> str:
-    """Count the capabilities that the unguarded operator gets wrong or refuses."""
+    """Count the capabilities that the unguarded operator gets wrong, refuses or lacks."""
     if raw and all(entry.verdict == "missing" for entry in raw):
         return "missing"
     found = Counter(entry.verdict for entry in _worst(raw).values())
-    parts = [f"{found[word]} {word}" for word in ("wrong", "refused") if found[word]]
-    return ", ".join(parts) + f" of {found.total()}" if parts else ""
+    parts = [f"{found[word]} {word}" for word in ("wrong", "refused", "missing") if found[word]]
+    if not parts:
+        return "right" if raw else ""
+    return f"{', '.join(parts)} of {found.total()}"
 
 
 def _worst(raw: Sequence[RawMatch]) -> dict[str, RawMatch]:

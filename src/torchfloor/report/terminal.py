@@ -29,6 +29,7 @@ _STYLES = {
     "not-run": "dim",
     "unavailable": "dim",
 }
+_WIDEST = 500
 _VERDICTS = {"holds": "bold green", "broken": "bold red"}
 
 
@@ -42,7 +43,10 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
     """
     known = [row for row in report.rows if row.outcome not in LEFT_OUT]
     shown = [row for row in known if only is None or row.cell in only]
-    console.print(_table(shown, report.baseline))
+    table = _table(shown, report.baseline)
+    # Whole, even where the lines are longer than the terminal: an identifier cut short is none.
+    table.width = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+    console.print(table, crop=False)
     for row in shown:
         if row.reason:
             told = f"{row.cell} is {_outcome(row)}: {row.reason}"
@@ -58,7 +62,7 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
 def _table(rows: Iterable[Row], baseline: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("cell", "build", "path", "largest error", f"time / {baseline}", "outcome"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(Text(heading), no_wrap=True)
     for row in rows:
         texts = (row.cell, row.build, row.path, row.error, row.speed)
         outcome = Text(_outcome(row), style=_STYLES[row.outcome])

@@ -1,0 +1,196 @@
+"""A small project with a small dependency, whose releases go wrong in every way a cell can."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torchfloor.record import Record, read_records
+from torchfloor.report.markdown import BEGIN, END
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SOURCE = Path(__file__).parents[2] / "src"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+LOITERER = "torchfloor-end-to-end-loiterer"
+"""Stands on the command line of a process that a probe leaves behind."""
+
+GOOD = "def double(number):\n    return 2 * number\n"
+WRONG = "def double(number):\n    return 3 * number\n"
+ABORTS = "import os\n\ndef double(number):\n    os.abort()\n"
+EXITS = "import os\n\ndef double(number):\n    os._exit(0)\n"
+UNFIT = "SKIP = True\n" + GOOD
+NAMELESS = "def twofold(number):\n    return 2 * number\n"
+UNIMPORTABLE = "raise ImportError('libtiny.so: no such file')\n"
+ENDLESS = f"""
+import subprocess, sys, time
+
+def double(number):
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "{LOITERER}"])
+    while True:
+        time.sleep(1)
+"""
+
+PROBES = """
+import pytest
+import tinydep
+import tinysub
+
+
+@pytest.mark.capability("doubles")
+def test_doubles(evidence):
+    if getattr(tinydep, "SKIP", False):
+        pytest.skip("this release cannot")
+    with evidence.observe("twice", {"fast": ["tinydep.double"]}):
+        result = tinysub.twice(2)
+    evidence.compare("twice", [result], [4], 1e-9)
+
+
+@pytest.mark.timing
+@pytest.mark.benchmark(max_time=0.01, min_rounds=2)
+def test_time(benchmark, evidence):
+    benchmark(tinysub.twice, 2)
+    calls = {"twice": lambda: tinysub.twice(2), "loop": lambda: 2 + 2}
+    evidence.race("a number", calls, baseline="loop", rounds=2)
+"""
+
+NOXFILE = """
+import nox
+
+from torchfloor import sessions
+
+sessions.define()
+
+
+@nox.session(python=False)
+def hello(session):
+    print("hello from another session")
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended, and all that it printed."""
+
+    status: int
+    output: str
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project in a folder of its own."""
+
+    root: Path
+
+    def cell(self, release: str) -> str:
+        """Return the identifier of a release's cell."""
+        return f"tinydep{release}-cpu-py{PYTHON.replace('.', '')}"
+
+    def records(self) -> dict[str, Record]:
+        """Return the workspace's records by release; none of them may be damaged."""
+        records, errors = read_records(self.root / ".compat/records")
+        assert not errors
+        return {record.release: record for record in records}
+
+    def nox(self, *arguments: str) -> Ran:
+        """Run nox the way a user of the project does."""
+        return self.run("nox", *arguments)
+
+    def torchfloor(self, *arguments: str) -> Ran:
+        """Run the command `torchfloor`."""
+        return self.run("torchfloor", *arguments)
+
+    def run(self, module: str, *arguments: str) -> Ran:
+        """Run a module, free of what the test run itself has in its environment."""
+        with self.start(module, *arguments) as process:
+            output, _ = process.communicate()
+        return Ran(process.returncode, output)
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a module, in a process group of its own."""
+        ours = ("TORCHFLOOR_", "NOX", "PYTEST_")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        environment |= {"PYTHONPATH": str(SOURCE), "NO_COLOR": "1", "COLUMNS": "100"}
+        return subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def make_project(root: Path, releases: Mapping[str, str], timeout: str = "5m") -> Project:
+    """Write a project whose declared floor is 1.0.
+
+    Args:
+        root: An empty folder.
+        releases: The dependency's code by release; those below 1.0 are history.
+        timeout: As in matrix.yaml.
+    """
+    history = [release for release in releases if release.startswith("0.")]
+    matrix = f"""
+package: tinydep
+subject: src/tinysub
+headline: twice
+probes: probes
+declared-in: pyproject.toml
+versions: ">=1.0"
+history: {history}
+python: "{PYTHON}"
+timeout: {timeout}
+flavours:
+  cpu: {{indexes: [wheels]}}
+  cuda: {{indexes: [wheels], needs: cuda}}
+"""
+    files = {
+        "matrix.yaml": matrix,
+        "pyproject.toml": '[project]\ndependencies = ["tinydep>=1.0"]\n',
+        "noxfile.py": NOXFILE,
+        "README.md": f"# tiny\n\n{BEGIN}\n{END}\n\nThe end.\n",
+        "src/tinysub/__init__.py": "from tinydep import double\n\n\ntwice = double\n",
+        "probes/test_probes.py": PROBES,
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, "utf-8")
+    (root / "wheels").mkdir()
+    for release, code in releases.items():
+        build_wheel(root / "wheels", release, code)
+    return Project(root)
+
+
+def build_wheel(folder: Path, release: str, code: str) -> Path:
+    """Build a wheel of one module; the module says its version unless the code does."""
+    if "__version__" not in code:
+        code = f'__version__ = "{release}"\n{code}'
+    info = f"tinydep-{release}.dist-info"
+    files = {
+        "tinydep.py": code,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tinydep\nVersion: {release}\n",
+        f"{info}/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
+    }
+    lines = [f"{name},{_hash(text)},{len(text.encode())}" for name, text in files.items()]
+    files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,"]) + "\n"
+    wheel = folder / f"tinydep-{release}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return wheel
+
+
+def _hash(text: str) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+    return f"sha256={digest.rstrip(b'=').decode()}"

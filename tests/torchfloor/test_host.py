@@ -1,0 +1,88 @@
+"""This host: what is found out about it, without what a record must not tell."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from torchfloor import host
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def listed(major: int, minor: int, **changes: str) -> dict[str, object]:
+    parts = {"major": major, "minor": minor, "patch": 1}
+    entry = {"version_parts": parts, "implementation": "cpython", "variant": "default"}
+    return {**entry, **changes}
+
+
+def answer(text: str, status: int = 0) -> Any:  # noqa: ANN401
+    def run(*_command: object, **_options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], status, stdout=text)
+
+    return run
+
+
+def test_interpreters_are_the_usable_ones_once_and_newest_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entries = [
+        listed(3, 9),
+        listed(3, 12),
+        listed(3, 12),
+        listed(3, 8),
+        listed(2, 7),
+        listed(3, 13, variant="freethreaded"),
+        listed(3, 14, implementation="pypy"),
+    ]
+    monkeypatch.setattr("subprocess.run", answer(json.dumps(entries)))
+    assert host.interpreters() == ("3.12", "3.9")
+
+
+def test_the_folders_of_pyenv_come_before_its_shims(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "versions/3.9.1/bin").mkdir(parents=True)
+    (tmp_path / "versions/other/bin").mkdir(parents=True)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setenv("PATH", "/shims")
+    assert host.search_path() == f"{tmp_path}/versions/3.9.1/bin:/shims"
+
+
+@pytest.mark.parametrize(
+    ("smi", "text", "status", "found"),
+    [
+        (None, "", 0, False),
+        ("/bin/nvidia-smi", "GPU 0: Some GPU\n", 0, True),
+        ("/bin/nvidia-smi", "No devices were found\n", 0, False),
+        ("/bin/nvidia-smi", "GPU access failed\n", 9, False),
+    ],
+)
+def test_a_cuda_device_is_one_that_the_driver_lists(
+    monkeypatch: pytest.MonkeyPatch, smi: str | None, text: str, status: int, *, found: bool
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _name: smi)
+    monkeypatch.setattr("subprocess.run", answer(text, status))
+    assert host.has_cuda_device() is found
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    machine = host.machine()
+    assert machine.cores >= 1
+    assert machine.cpu
+    assert machine.system == platform.system()
+    assert not platform.node() or platform.node() not in repr(machine)
+
+
+def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> None:
+    assert host.free_space(tmp_path / "not/there/yet") > 0
+
+
+def test_uv_is_the_one_installed_beside_the_harness() -> None:
+    done = subprocess.run([host.uv(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.startswith("uv ")

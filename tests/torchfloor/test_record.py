@@ -1,0 +1,250 @@
+"""Records: written whole, read back equal, refused in words when they are not what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.torchfloor.builders import make_cell, make_record
+
+from torchfloor.errors import RecordError
+from torchfloor.record import (
+    Failure,
+    Match,
+    Note,
+    PathSeen,
+    Probe,
+    Ratio,
+    RawMatch,
+    Record,
+    Timing,
+    read_record,
+    read_records,
+    schema,
+    write_atomically,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FULL = make_record(
+    outcome="incompatible",
+    failure=Failure("probes", "test_it.py::test_no: wrong", "tail"),
+    paths=(PathSeen("call", "fast", ("dep.fast",), ("aten::fast",)),),
+    matches=(Match("call", "big", "float32", 3, None, 1e-6, passed=False, digest="0" * 16),),
+    raw=(RawMatch("dep.fast", "big", "float32", 3, "refused", None, 1e-6, "no"),),
+    notes=(Note("dep.fast", "signature", "fast(x) -> y"),),
+    ratios=(Ratio("small", "call", "loop", 0.5, 0.4, 0.6, 15, 1e-3),),
+    timings=(Timing("test_time", "small", 5, 1e-3, 2e-3, 1e-4),),
+    probes=(
+        Probe("test_it.py::test_yes", "big", "passed", 0.1),
+        Probe("test_it.py::test_no", "big", "failed", 0.1, "wrong", "assert 1 == 2 | <b>"),
+    ),
+)
+
+
+@pytest.mark.parametrize("record", [make_record(), FULL], ids=["small", "full"])
+def test_a_record_is_read_back_equal(tmp_path: Path, record: Record) -> None:
+    file = write_record(record, tmp_path / "new/folder")
+    assert file.name == "dep1.0-cpu-py311.json"
+    assert read_record(file) == record
+
+
+def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = write_record(FULL, tmp_path).read_bytes()
+    assert (
+        write_record(read_record(tmp_path / "dep1.0-cpu-py311.json"), tmp_path).read_bytes()
+        == first
+    )
+    assert first.endswith(b"}\n")
+
+
+def test_nothing_but_the_record_is_left_in_the_folder(tmp_path: Path) -> None:
+    write_record(FULL, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["dep1.0-cpu-py311.json"]
+
+
+def test_an_interrupted_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.json"
+    write_atomically(target, b"old")
+
+    def interrupt(_handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(target, b"new")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+def content_of(**changes: object) -> bytes:
+    content = json.loads(msgspec.json.encode(FULL))
+    return json.dumps({**content, **changes}).encode()
+
+
+def without(key: str) -> bytes:
+    content = json.loads(content_of())
+    del content[key]
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is no record of schema 1"),
+        (b"{", "is no record of schema 1"),
+        (b"[]", "is no record of schema 1"),
+        (b"null", "is no record of schema 1"),
+        (b"\xff\xfe", "is no record of schema 1"),
+        (b'{"x": ' + b"[" * 100_000, "is no record of schema 1"),
+        (content_of()[:-20], "is no record of schema 1"),
+        (content_of(schema=2), "is no record of schema 1"),
+        (content_of(schema="1"), "is no record of schema 1"),
+        (without("schema"), "is no record of schema 1"),
+        (without("provenance"), "is no record of schema 1"),
+        (content_of(outcome="fine"), "is no record of schema 1"),
+        (content_of(outcome="not-run"), "is no record of schema 1"),
+        (content_of(cell="../../etc/passwd"), "is no record of schema 1"),
+        (content_of(cell="x" * 121), "is no record of schema 1"),
+        (content_of(probes=[{"probe": "a"}]), "is no record of schema 1"),
+        (content_of(release="newest"), "is no record of schema 1"),
+        (content_of(release=1.0), "is no record of schema 1"),
+        (content_of(cell="dep1.1-cpu-py311"), "holds the record of dep1.1-cpu-py311"),
+        (content_of().replace(b"1e-06", b"NaN"), "is no record of schema 1"),
+        (content_of().replace(b"2026-01-02", b"2026-13-02"), "is no record of schema 1"),
+    ],
+)
+def test_what_is_no_record_is_refused_with_the_file_and_what_to_do(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    file = tmp_path / "dep1.0-cpu-py311.json"
+    file.write_bytes(content)
+    with pytest.raises(
+        RecordError, match=rf"(?s)dep1\.0-cpu-py311\.json {words}.*run the cell again"
+    ):
+        read_record(file)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"a\.json cannot be read \(No such file or directory\)"):
+        read_record(tmp_path / "a.json")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(RecordError, match=r"a\.json cannot be read"):
+        read_record(tmp_path / "a.json")
+
+
+def test_a_file_that_is_far_too_large_is_refused_unread(tmp_path: Path) -> None:
+    file = tmp_path / "dep1.0-cpu-py311.json"
+    with file.open("wb") as sparse:
+        sparse.truncate(17 * 2**20)
+    with pytest.raises(RecordError, match="larger than any record"):
+        read_record(file)
+
+
+def test_keys_of_a_later_harness_are_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "dep1.0-cpu-py311.json"
+    file.write_bytes(content_of(later=[1, 2]))
+    assert read_record(file) == FULL
+
+
+def test_a_folder_gives_its_records_oldest_first_and_an_error_for_each_bad_file(
+    tmp_path: Path,
+) -> None:
+    for release in ("1.10", "1.9", "1.0"):
+        write_record(make_record(make_cell(release)), tmp_path)
+    (tmp_path / "bad.json").write_text("{", "utf-8")
+    (tmp_path / "odd.json").write_bytes(content_of(cell="odd", release="odd"))
+    (tmp_path / "plan.json").write_text("{", "utf-8")
+    (tmp_path / ".dep1.0.json.x").write_text("{", "utf-8")
+    (tmp_path / "notes.txt").write_text("{", "utf-8")
+    records, errors = read_records(tmp_path)
+    assert [record.release for record in records] == ["1.0", "1.9", "1.10"]
+    assert sorted(str(error).partition(" ")[0] for error in errors) == ["bad.json", "odd.json"]
+
+
+def test_a_folder_that_is_not_there_holds_no_records(tmp_path: Path) -> None:
+    assert read_records(tmp_path / "none") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "tolerance", "excess"),
+    [(0.5, 1.0, 0.5), (None, 1.0, float("inf")), (0.0, 0.0, 0.0), (1e-9, 0.0, float("inf"))],
+)
+def test_excess_counts_in_tolerances(error: float | None, tolerance: float, excess: float) -> None:
+    match = Match("a", "b", "c", 1, error, tolerance, passed=True, digest="")
+    raw = RawMatch("a", "b", "c", 1, "right", error, tolerance)
+    assert (match.excess, raw.excess) == (excess, excess)
+
+
+def test_the_path_of_a_subject_is_the_first_observed() -> None:
+    assert FULL.path_of("call") == "fast"
+    assert FULL.path_of("other") == ""
+
+
+def resolve(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    reference = node.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = definitions[reference] if reference else node
+    return found
+
+
+def test_the_schema_names_exactly_what_a_record_holds() -> None:
+    described = schema()
+    definitions = described["$defs"]
+    record = resolve(described, definitions)
+    content = json.loads(msgspec.json.encode(FULL))
+    assert set(record["properties"]) == set(content)
+    assert set(record["required"]) == {
+        *("schema", "cell", "package", "release", "flavour", "python", "promised", "outcome"),
+        "provenance",
+    }
+    probe = resolve(record["properties"]["probes"]["items"], definitions)
+    assert set(probe["properties"]) == set(content["probes"][1])
+
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+FIELDS = st.sampled_from(sorted(Record.__struct_fields__))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.binary(max_size=300))
+def test_any_bytes_at_all_are_refused_with_the_documented_error(
+    tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(content)
+    with pytest.raises(RecordError):
+        read_record(file)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    changes=st.dictionaries(st.sampled_from(sorted(Record.__struct_fields__)), TREES, min_size=1)
+)
+def test_any_values_at_all_are_read_or_refused_with_the_documented_error(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    file = tmp_path / "dep1.0-cpu-py311.json"
+    file.write_bytes(content_of(**changes))
+    with contextlib.suppress(RecordError):
+        assert read_record(file).version is not None

@@ -1,0 +1,288 @@
+"""One cell, from what happened inside it to the record that tells it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from filelock import FileLock
+from tests.torchfloor.builders import make_cell, make_matrix, make_wheel, write_project
+from tests.torchfloor.test_journal import FINISH, READBACK, match, probe, start
+
+from torchfloor import run as module
+from torchfloor.errors import TorchfloorError
+from torchfloor.process import Ended
+from torchfloor.run import run_cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from torchfloor.record import Record
+
+BACK = READBACK | {"module_version": "1.0", "build": ""}
+PASSED = (start("t.py::a"), probe("t.py::a"))
+FAILED = (start("t.py::b"), probe("t.py::b", "failed", message="2 is not 3"))
+SKIPPED = (start("t.py::c"), probe("t.py::c", "skipped", message="not here"))
+BROKEN = {"kind": "broken", "stage": "subject", "message": "no name 'x'", "traceback": ""}
+GOOD = ((BACK, *PASSED, FINISH), Ended(0, timed_out=False, seconds=1))
+NO_TIMINGS = ((BACK, FINISH), Ended(5, timed_out=False, seconds=1))
+
+Pass = tuple[tuple[dict[str, Any], ...], Ended]
+Runner = Callable[..., "Record"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Return what runs a cell whose installation and passes are made up."""
+    write_project(tmp_path)
+
+    def make(
+        probes: Pass = GOOD,
+        timings: Pass = NO_TIMINGS,
+        statistics: str = "",
+        **cell: Any,  # noqa: ANN401
+    ) -> Record:
+        def run_pass(self: module._Run, stage: str, _selection: Iterable[str]) -> Ended:
+            lines, ended = probes if stage == "probes" else timings
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            (self.folder / f"{stage}.jsonl").write_text(text, "utf-8")
+            self._log(stage).write_text(f"the log of {stage} in {self.folder}", "utf-8")
+            if stage == "timings":
+                (self.folder / "benchmark.json").write_text(statistics, "utf-8")
+            self.seconds[stage] = ended.seconds
+            return ended
+
+        monkeypatch.setattr(module._Run, "_install", lambda _self: None)
+        monkeypatch.setattr(module._Run, "_pytest", run_pass)
+        matrix = make_matrix(tmp_path)
+        return run_cell(matrix, make_cell(**cell), tmp_path / ".compat", lambda _text: None)
+
+    return make
+
+
+def ended(status: int = 1, *, timed_out: bool = False) -> Ended:
+    return Ended(status, timed_out=timed_out, seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "end", "outcome", "told"),
+    [
+        ((BACK, *PASSED, FINISH), ended(0), "compatible", None),
+        ((BACK, *PASSED, *SKIPPED, FINISH), ended(0), "compatible", None),
+        ((BACK, *PASSED, *FAILED, FINISH), ended(), "incompatible", "t.py::b: 2 is not 3"),
+        (
+            (BACK, *FAILED, probe("t.py::d", "failed", message="x"), FINISH),
+            ended(),
+            "incompatible",
+            "t.py::b: 2 is not 3 (and 1 more)",
+        ),
+        ((BACK, *SKIPPED, FINISH), ended(0), "errored", "no probe ran"),
+        ((BACK, FINISH), ended(5), "errored", "no probe ran"),
+        ((BACK, *PASSED, start("t.py::x")), ended(-11), "incompatible", "x: killed by SIGSEGV"),
+        ((BACK, start("t.py::x")), ended(0), "incompatible", "x: ended in the middle of it"),
+        ((BACK, start("t.py::x")), ended(-9, timed_out=True), "errored", "stopped after 60 s"),
+        (
+            (BACK, *FAILED, start("t.py::x")),
+            ended(-9, timed_out=True),
+            "incompatible",
+            "t.py::b: 2 is not 3",
+        ),
+        ((BACK, *PASSED), ended(-15), "errored", "killed by SIGTERM"),
+        ((BACK, *PASSED, FINISH), ended(3), "errored", "pytest did not come to its end"),
+        ((), ended(-11), "errored", "killed by SIGSEGV"),
+        ((), ended(), "errored", "the interpreter ended before the first probe"),
+        ((), ended(-9, timed_out=True), "errored", "stopped after 60 s"),
+        ((BACK, BROKEN), ended(4), "incompatible", "no name 'x'"),
+        (({**BROKEN, "stage": "dependency"},), ended(4), "errored", "no name 'x'"),
+        ((BACK, {**BROKEN, "stage": "dependency"}), ended(4), "errored", "no name 'x'"),
+        (
+            (BACK | {"release": "1.1"}, BROKEN),
+            ended(4),
+            "errored",  # not the planned release: a subject that breaks here proves nothing
+            "release: planned 1.0, but the cell has 1.1",
+        ),
+    ],
+)
+def test_the_outcome_follows_from_the_journal_and_the_end(
+    run: Runner, lines: tuple[dict[str, Any], ...], end: Ended, outcome: str, told: str | None
+) -> None:
+    record = run(probes=(lines, end))
+    assert record.outcome == outcome
+    assert (record.failure is None) == (told is None)
+    if record.failure is not None:
+        assert str(told) in record.failure.message
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "told"),
+    [
+        ("release", "1.0.1", "release: planned 1.0, but the cell has 1.0.1"),
+        ("release", "odd", "release: planned 1.0, but the cell has odd"),
+        ("module_version", "2.0", "imported version: planned 1.0, but the cell has 2.0"),
+        ("module_version", "odd version", "imported version: planned 1.0, but the cell has odd"),
+        ("python", "3.12.1", "Python: planned 3.11, but the cell has 3.12"),
+        ("device", "cuda", "device: planned cpu, but the cell has cuda"),
+    ],
+)
+def test_a_cell_that_is_not_what_was_planned_is_no_evidence(
+    run: Runner, fact: str, value: str, told: str
+) -> None:
+    record = run(probes=((BACK | {fact: value}, *PASSED, FINISH), ended(0)))
+    assert record.failure is not None
+    assert (record.outcome, record.failure.stage) == ("errored", "readback")
+    assert told in record.failure.message
+
+
+@pytest.mark.parametrize("version", ["", "1.0", "1.0+cpu"])
+def test_a_module_may_say_its_build_or_no_version_at_all(run: Runner, version: str) -> None:
+    record = run(probes=((BACK | {"module_version": version}, *PASSED, FINISH), ended(0)))
+    assert record.outcome == "compatible"
+
+
+@pytest.mark.parametrize(
+    ("planned", "found", "outcome"),
+    [
+        ("1.0+cpu", "+cpu", "compatible"),
+        ("1.0+cpu", "", "errored"),
+        ("1.0+cpu", "+cu118", "errored"),
+        ("1.0", "+cu118", "compatible"),  # the index named no build: whichever it is, is recorded
+    ],
+)
+def test_a_planned_build_must_be_the_one_that_is_read_back(
+    run: Runner, planned: str, found: str, outcome: str
+) -> None:
+    lines = (BACK | {"build": found}, *PASSED, FINISH)
+    record = run(probes=(lines, ended(0)), wheel=make_wheel(planned))
+    assert record.outcome == outcome
+    assert record.identity is not None
+    assert record.identity.build == found
+
+
+def test_a_record_names_its_wheel_its_environment_and_its_evidence(run: Runner) -> None:
+    lines = (BACK, *PASSED, match(), FINISH)
+    record = run(probes=(lines, ended(0)))
+    assert (record.cell, record.release, record.promised) == ("dep1.0-cpu-py311", "1.0", True)
+    assert record.identity is not None
+    assert record.identity.sha256 == "ab" * 32
+    assert record.environment is not None
+    assert (record.environment.python, record.environment.threads) == ("3.11.7", 1)
+    assert [entry.subject for entry in record.matches] == ["call"]
+    assert record.provenance.seconds == {"probes": 1, "timings": 1}
+    assert record.provenance.started <= record.provenance.finished
+
+
+@pytest.mark.parametrize(
+    ("timings", "told"),
+    [
+        (((BACK, *FAILED, FINISH), ended()), "t.py::b: 2 is not 3"),
+        (((BACK,), ended(-9, timed_out=True)), "stopped after 60 s"),
+        (((BACK,), ended(-11)), "killed by SIGSEGV"),
+        (((BACK,), ended(2)), "pytest did not come to its end"),
+    ],
+)
+def test_timings_that_fail_are_told_and_change_no_outcome(
+    run: Runner, timings: Pass, told: str
+) -> None:
+    record = run(timings=timings)
+    assert record.failure is not None
+    assert (record.outcome, record.failure.stage) == ("compatible", "timings")
+    assert told in record.failure.message
+
+
+STATS = {"rounds": 5, "min": 0.1, "median": 0.2, "iqr": 0.01, "mean": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("statistics", "names"),
+    [
+        ("", []),
+        ('{"benchmarks": [', []),
+        (json.dumps({"benchmarks": [{"name": "a", "group": None, "stats": STATS}]}), ["a"]),
+    ],
+)
+def test_statistics_are_kept_as_far_as_they_were_written(
+    run: Runner, statistics: str, names: list[str]
+) -> None:
+    record = run(statistics=statistics)
+    assert [timing.name for timing in record.timings] == names
+
+
+def test_the_log_of_a_failure_does_not_tell_where_the_project_lies(
+    run: Runner, tmp_path: Path
+) -> None:
+    told = probe("t.py::b", "failed", message=f"no {tmp_path}/x", detail=f"in {tmp_path}")
+    record = run(probes=((BACK, told, FINISH), ended()))
+    assert record.failure is not None
+    assert record.failure.message == "t.py::b: no <project>/x"
+    assert record.failure.log == "the log of probes in <cell>"
+    assert str(tmp_path) not in repr(record)
+
+
+def test_nothing_but_the_logs_is_left_of_a_cell(run: Runner, tmp_path: Path) -> None:
+    run()
+    assert not (tmp_path / ".compat/cells/dep1.0-cpu-py311").exists()
+    assert (tmp_path / ".compat/logs/dep1.0-cpu-py311/probes.log").exists()
+
+
+def test_an_interrupted_cell_leaves_no_environment(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "read_journal", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert not (tmp_path / ".compat/cells/dep1.0-cpu-py311").exists()
+
+
+def test_a_cell_that_another_process_runs_is_refused_and_left_alone(
+    run: Runner, tmp_path: Path
+) -> None:
+    cells = tmp_path / ".compat/cells"
+    (cells / "dep1.0-cpu-py311").mkdir(parents=True)
+    with (
+        FileLock(cells / "dep1.0-cpu-py311.lock"),
+        pytest.raises(TorchfloorError, match=r"dep1\.0-cpu-py311 is being run by another process"),
+    ):
+        run()
+    assert (cells / "dep1.0-cpu-py311").exists()
+
+
+def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--maxfail=1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    matrix = make_matrix(write_project(tmp_path).parent)
+    cell = module._Run(matrix, make_cell(), tmp_path / ".compat", print)
+    with contextlib.suppress(FileExistsError):
+        cell.folder.mkdir(parents=True)
+    environment = cell._probe_environment(tmp_path / "journal")
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "1"
+    assert environment["PYTHONPATH"].endswith(str(tmp_path / "src"))
+    assert environment["TORCHFLOOR_PACKAGE"] == "dep"
+    assert environment["TORCHFLOOR_SUBJECT"] == "sub"
+    assert environment["TORCHFLOOR_DEVICE"] == "cpu"
+    assert not {"SECRET_TOKEN", "PYTEST_ADDOPTS"} & set(environment)
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("Resolved\nerror: Failed to fetch\n  Caused by: refused\n", "error: Failed to fetch"),
+        ("  × No solution found\n  ╰─▶ because of numpy\n", "No solution found because of numpy"),
+        ("one\nlast words\n", "last words"),
+        ("", "the installer said nothing"),
+    ],
+)
+def test_the_installers_own_words_are_found(tmp_path: Path, log: str, told: str) -> None:
+    file = tmp_path / "install.log"
+    file.write_text(log, "utf-8")
+    assert module._uv_error(file).startswith(told)

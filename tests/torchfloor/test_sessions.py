@@ -1,0 +1,100 @@
+"""The sessions that two lines in a noxfile define, as nox lists them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.e2e.project import GOOD, Project, make_project
+
+from torchfloor import sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project of which no cell is ever run."""
+    return make_project(tmp_path_factory.mktemp("project"), {"0.9": GOOD, "1.0": GOOD, "1.1": GOOD})
+
+
+def listed(project: Project, *arguments: str) -> dict[str, dict[str, Any]]:
+    ran = project.nox("--list", "--json", *arguments)
+    assert ran.status == 0, ran.output
+    return {entry["session"]: entry for entry in json.loads(ran.output[ran.output.index("[") :])}
+
+
+def test_there_is_a_session_for_each_cell_that_can_run_here(project: Project) -> None:
+    cells = [project.cell(release) for release in ("0.9", "1.0", "1.1")]
+    found = listed(project, "-s", "plan", "compat", "publish", "docs")
+    assert set(found) == {"plan", "publish", "docs", *(f"compat({cell})" for cell in cells)}
+
+
+def test_none_of_them_runs_unless_it_is_asked_for(project: Project) -> None:
+    assert set(listed(project)) == {"hello"}
+
+
+def test_quick_is_the_floor_and_the_newest(project: Project) -> None:
+    quick = listed(project, "-t", "quick")
+    assert [name for name in quick if name.startswith("compat")] == [
+        f"compat({project.cell('1.0')})",
+        f"compat({project.cell('1.1')})",
+    ]
+
+
+def test_a_cell_that_cannot_run_says_why_when_it_is_asked_for(project: Project) -> None:
+    cell = project.cell("1.0").replace("-cpu-", "-cuda-")
+    assert f"compat({cell})" not in listed(project, "-s", "compat")
+    assert f"compat({cell})" in listed(project, "-s", f"compat({cell})")
+
+
+def test_listing_runs_nothing_and_writes_nothing_but_the_plan(project: Project) -> None:
+    listed(project, "-s", "compat")
+    files = sorted(path.name for path in (project.root / ".compat").iterdir())
+    assert files == [".gitignore", "plan.json"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "jobs"),
+    [
+        ([], {}, 1),
+        (["-s", "compat"], {}, 1),
+        (["-s", "compat", "-j", "3"], {}, 3),
+        (["-s", "compat", "-j3"], {}, 3),
+        (["--parallel", "2"], {}, 2),
+        (["--parallel=2"], {"NOX_PARALLEL": "4"}, 2),
+        ([], {"NOX_PARALLEL": "4"}, 4),
+        ([], {"TORCHFLOOR_JOBS": "2"}, 2),
+        (["-j", "auto"], {}, 7),
+    ],
+)
+def test_the_number_of_jobs_is_what_was_said(
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: Sequence[str],
+    environment: dict[str, str],
+    jobs: int,
+) -> None:
+    for name in ("NOX_PARALLEL", "TORCHFLOOR_JOBS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TORCHFLOOR_ARGUMENTS", json.dumps(arguments))
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    assert sessions._jobs() == jobs
+
+
+def test_the_noxfile_asks_for_exactly_what_the_package_depends_on() -> None:
+    text = (REPOSITORY / "noxfile.py").read_text("utf-8")
+    header = re.search(r"(?ms)^# /// script$\n(.*?)^# ///$", text)
+    assert header is not None
+    script = tomllib.loads(re.sub(r"(?m)^# ?", "", header[1]))
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    assert script["dependencies"] == project["dependencies"]
+    assert script["requires-python"] == project["requires-python"]

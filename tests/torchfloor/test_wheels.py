@@ -1,0 +1,216 @@
+"""Indexes and folders: which wheels they offer, and how one that does not answer is named."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+from torchfloor import wheels
+from torchfloor.wheels import (
+    IndexUnreachableError,
+    Wheel,
+    default_index,
+    list_wheels,
+    without_credentials,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path("/nowhere")
+NAME = "some_dep-1.0-py3-none-any.whl"
+HTML = f"""<!DOCTYPE html><html><body>
+<a href="{NAME}#sha256={"ab" * 32}">{NAME}</a>
+<a href="../../files/some_dep-1.1%2Bcpu-1-cp311-cp311-linux_x86_64.whl"
+   >some_dep-1.1+cpu-1-cp311-cp311-linux_x86_64.whl</a>
+<a href="some_dep-1.2-py3-none-any.whl" data-yanked="broken">some_dep-1.2-py3-none-any.whl</a>
+<a href="some_dep-1.0.tar.gz">some_dep-1.0.tar.gz</a>
+<a href="some_dep-odd.whl">some_dep-odd.whl</a>
+<a href="other-1.0-py3-none-any.whl">other-1.0-py3-none-any.whl</a>
+</body></html>"""
+JSON = json.dumps(
+    {
+        "meta": {"api-version": "1.1"},
+        "name": "some-dep",
+        "versions": ["1.0"],
+        "files": [
+            {
+                "filename": NAME,
+                "url": f"https://files.invalid/{NAME}",
+                "hashes": {"sha256": "cd" * 32},
+                "size": 1234,
+                "upload-time": "2026-01-02T03:04:05Z",
+            }
+        ],
+    }
+)
+PAGES = {
+    "/html/some-dep/": (200, "text/html", HTML),
+    "/json/some-dep/": (200, "application/vnd.pypi.simple.v1+json", JSON),
+    "/odd/some-dep/": (200, "image/png", "no index"),
+    "/later/some-dep/": (
+        200,
+        "application/vnd.pypi.simple.v1+json",
+        JSON.replace('"1.1"', '"9.0"'),
+    ),
+    "/broken/some-dep/": (200, "application/vnd.pypi.simple.v1+json", "{"),
+    "/forbidden/some-dep/": (403, "text/html", ""),
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, kind, text = PAGES.get(self.path, (404, "text/html", ""))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Serve the pages on this machine."""
+    with HTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_an_html_index_tells_names_digests_and_what_is_yanked(server: str) -> None:
+    found = list_wheels("some-dep", f"{server}/html/", HERE)
+    assert [wheel.filename for wheel in found] == [
+        NAME,
+        "some_dep-1.1+cpu-1-cp311-cp311-linux_x86_64.whl",
+        "some_dep-1.2-py3-none-any.whl",
+    ]
+    assert [wheel.yanked for wheel in found] == [False, False, True]
+    first = found[0]
+    assert (first.url, first.sha256) == (f"{server}/html/some-dep/{NAME}", "ab" * 32)
+    assert (first.size, first.uploaded, found[1].sha256) == (None, None, None)
+
+
+def test_a_json_index_tells_sizes_and_dates_too(server: str) -> None:
+    (wheel,) = list_wheels("Some_Dep", f"{server}/json", HERE)
+    assert wheel == Wheel(
+        filename=NAME,
+        url=f"https://files.invalid/{NAME}",
+        index=f"{server}/json",
+        size=1234,
+        sha256="cd" * 32,
+        uploaded=dt.date(2026, 1, 2),
+    )
+
+
+def test_an_index_that_does_not_know_the_package_offers_nothing(server: str) -> None:
+    assert list_wheels("unknown", f"{server}/html/", HERE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("forbidden", "status 403"),
+        ("odd", "UnsupportedContentTypeError"),
+        ("later", "UnsupportedRepoVersionError"),
+        ("broken", ""),
+    ],
+)
+def test_an_answer_that_is_no_index_is_named_with_its_cause(
+    server: str, path: str, cause: str
+) -> None:
+    with pytest.raises(IndexUnreachableError, match=f"/{path} does not answer .*{cause}"):
+        list_wheels("some-dep", f"{server}/{path}", HERE)
+
+
+def test_a_refused_connection_is_told_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "_RETRIES", 0)
+    with HTTPServer(("127.0.0.1", 0), Handler) as closed:
+        port = closed.server_port
+    with pytest.raises(IndexUnreachableError) as caught:
+        list_wheels("some-dep", f"http://user:secret@127.0.0.1:{port}/", HERE)
+    told = str(caught.value)
+    assert told == f"http://127.0.0.1:{port}/ does not answer (connection refused)"
+
+
+def test_credentials_of_an_index_never_name_it(server: str) -> None:
+    (wheel,) = list_wheels("some-dep", f"{server.replace('//', '//user:secret@')}/json", HERE)
+    assert wheel.index == f"{server}/json"
+
+
+def test_a_folder_offers_its_wheels_with_their_digests(tmp_path: Path) -> None:
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name in (NAME, "other-1.0-py3-none-any.whl", "some_dep-1.0.tar.gz", "some_dep-x.whl"):
+        (folder / name).write_bytes(b"content")
+    (wheel,) = list_wheels("some-dep", "wheels", tmp_path)
+    assert (wheel.filename, wheel.index, wheel.size) == (NAME, "wheels", 7)
+    assert wheel.sha256 == hashlib.sha256(b"content").hexdigest()
+    assert wheel.url == (folder / NAME).as_uri()
+
+
+def test_a_folder_that_is_not_there_is_named_with_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(IndexUnreachableError, match=r"gone is no folder; name a folder of wheels"):
+        list_wheels("some-dep", "gone", tmp_path)
+
+
+def test_a_wheel_knows_its_release_build_and_tags() -> None:
+    wheel = Wheel("some_dep-1.1+cu118-2-cp311-cp311-linux_x86_64.whl", "", "")
+    assert (str(wheel.version), str(wheel.release)) == ("1.1+cu118", "1.1")
+    assert wheel.build == (2, "")
+    assert [str(tag) for tag in wheel.tags] == ["cp311-cp311-linux_x86_64"]
+
+
+@pytest.mark.parametrize(
+    ("url", "bare"),
+    [
+        ("https://user:pass@host.invalid/simple/", "https://host.invalid/simple/"),
+        ("https://token@host.invalid:8080/x?y#z", "https://host.invalid:8080/x?y#z"),
+        ("https://user:p@ss@host.invalid/", "https://host.invalid/"),
+        ("https://host.invalid/a@b", "https://host.invalid/a@b"),
+        ("default", "default"),
+        ("wheels/here", "wheels/here"),
+    ],
+)
+def test_credentials_are_stripped(url: str, bare: str) -> None:
+    assert without_credentials(url) == bare
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"UV_DEFAULT_INDEX": "a", "UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "a"),
+        ({"UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "b"),
+        ({"UV_DEFAULT_INDEX": "", "PIP_INDEX_URL": "c"}, "c"),
+        ({}, "configured"),
+    ],
+)
+def test_the_default_index_is_the_one_that_uv_and_pip_use(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(wheels, "_pip_index", lambda: "configured")
+    assert default_index() == expected
+
+
+def test_without_any_configuration_the_public_index_is_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    assert default_index() == PYPI_SIMPLE_ENDPOINT

@@ -1,0 +1,145 @@
+"""The workspace: what it keeps, for how long, and what it takes for current."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from filelock import FileLock
+from tests.torchfloor.builders import HOST, make_record, write_project
+
+from torchfloor.errors import TorchfloorError
+from torchfloor.matrix import read_matrix
+from torchfloor.record import write_record
+from torchfloor.workspace import Workspace, choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torchfloor.plan import Cell, Plan
+    from torchfloor.record import Record
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """Return the workspace of a project with wheels for 1.0 and 1.1."""
+    monkeypatch.setattr("torchfloor.workspace.this_host", lambda: HOST)
+    file = write_project(tmp_path)
+    (tmp_path / "wheels").mkdir()
+    for release in ("1.0", "1.1"):
+        add_wheel(tmp_path, release)
+    return Workspace(read_matrix(file))
+
+
+def add_wheel(root: Path, release: str) -> None:
+    (root / f"wheels/dep-{release}-py3-none-any.whl").write_bytes(b"")
+
+
+def age_plan(workspace: Workspace, age: dt.timedelta) -> None:
+    file = workspace.folder / "plan.json"
+    cached: dict[str, Any] = json.loads(file.read_bytes())
+    cached["plan"]["made"] = (dt.datetime.now(dt.UTC) - age).isoformat()
+    file.write_text(json.dumps(cached), "utf-8")
+
+
+def releases(plan: Plan) -> list[str]:
+    return [cell.release for cell in plan.cells]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "options", "kept"),
+    [
+        (50, {}, True),
+        (70, {}, False),
+        (-5, {}, False),  # a clock that was set back
+        (70, {"pinned": True}, True),
+        (1, {"refresh": True}, False),
+    ],
+)
+def test_a_plan_is_kept_for_an_hour_unless_it_is_pinned_or_refreshed(
+    workspace: Workspace, minutes: int, options: dict[str, bool], *, kept: bool
+) -> None:
+    workspace.plan()
+    age_plan(workspace, dt.timedelta(minutes=minutes))
+    add_wheel(workspace.matrix.root, "1.2")
+    found = releases(workspace.plan(**options))
+    assert found == (["1.0", "1.1"] if kept else ["1.0", "1.1", "1.2"])
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "x", "plan": {}}'])
+def test_a_damaged_plan_is_made_anew(workspace: Workspace, content: str) -> None:
+    before = workspace.plan()
+    (workspace.folder / "plan.json").write_text(content, "utf-8")
+    assert releases(workspace.plan()) == releases(before)
+
+
+def test_another_index_is_another_plan(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.plan()
+    add_wheel(workspace.matrix.root, "1.2")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://other.invalid/simple/")
+    assert releases(workspace.plan()) == ["1.0", "1.1", "1.2"]
+
+
+def test_records_of_the_workspace_come_after_the_published_ones(workspace: Workspace) -> None:
+    cell = workspace.plan().cells[0]
+    published, own = make_record(cell), make_record(cell, promised=False)
+    write_record(published, workspace.matrix.root / "evidence")
+    write_record(own, workspace.records)
+    assert workspace.all_records() == [published, own]
+
+
+def test_a_cell_is_obtained_once_and_then_told_as_reused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def run_cell(_matrix: object, cell: Cell, _folder: Path, _say: object) -> Record:
+        made.append(cell.id)
+        digests = workspace.inputs.of(cell.version, cell.flavour)
+        record = make_record(cell)
+        assert record.environment is not None
+        monkeypatch.setattr("torchfloor.host.machine", lambda: record.environment.machine)
+        changes = msgspec.structs.asdict(digests)
+        provenance = msgspec.structs.replace(record.provenance, **changes)
+        return msgspec.structs.replace(record, provenance=provenance)
+
+    monkeypatch.setattr("torchfloor.workspace.run_cell", run_cell)
+    cell = workspace.plan().cells[0]
+    said: list[str] = []
+    first = workspace.obtain(cell, said.append)
+    assert workspace.obtain(cell, said.append) == first
+    assert made == [cell.id]
+    assert said == ["nothing changed since 2026-01-02 12:00 UTC: reused"]
+    assert (workspace.folder / "COMPATIBILITY.md").read_text("utf-8").startswith("# Compatibility")
+
+
+def test_a_folder_that_another_run_works_in_is_not_swept(workspace: Workspace) -> None:
+    cells = workspace.folder / "cells"
+    for name in ("left", "busy"):
+        (cells / name).mkdir(parents=True)
+    with FileLock(cells / "busy.lock"):
+        workspace.sweep()
+    assert [path.name for path in cells.iterdir() if path.is_dir()] == ["busy"]
+
+
+def test_cells_are_chosen_by_name_in_the_plans_order(workspace: Workspace) -> None:
+    plan = workspace.plan()
+    names = [cell.id for cell in plan.cells]
+    assert [cell.id for cell in choose(plan, names[::-1])] == names
+    with pytest.raises(TorchfloorError, match="no cell a, b in the plan"):
+        choose(plan, ["a", names[0], "b"])
+
+
+@pytest.mark.parametrize("write", [lambda w: w.plan(), lambda w: w.render()])
+def test_only_the_workspace_itself_is_written_to(
+    workspace: Workspace, write: Callable[[Workspace], object]
+) -> None:
+    before = set(workspace.matrix.root.iterdir())
+    write(workspace)
+    assert set(workspace.matrix.root.iterdir()) - before == {workspace.folder}
