@@ -15,7 +15,7 @@ from torchfloor.errors import NoEvidenceError, TorchfloorError
 from torchfloor.matrix import read_matrix
 from torchfloor.provenance import Inputs
 from torchfloor.publish import published_plan
-from torchfloor.record import read_records
+from torchfloor.records import read_records
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
 from torchfloor.report.terminal import print_report
@@ -102,7 +102,7 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
 def _plan(options: argparse.Namespace) -> int:
     plan = Workspace(read_matrix(options.matrix)).plan(refresh=options.refresh)
     if options.json:
-        _print_json(plan)
+        _print_json(plan.without_urls())
         return 0
     for line in screen.describe_plan(plan):
         print(line)  # noqa: T201

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from torchfloor.record import Match, Note, PathSeen, Probe, Ratio, RawMatch
+from torchfloor.record import Match, Note, PathSeen, Probe, Ratio, RawMatch, Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-__all__ = ["Broken", "Journal", "Readback", "read_journal"]
+__all__ = ["Broken", "Journal", "Readback", "read_journal", "read_timings"]
 
 T = TypeVar("T")
 M = TypeVar("M", Match, RawMatch)
@@ -153,3 +153,28 @@ def _merge_matches(group: list[Match]) -> Match:
 def _merge_raw(group: list[RawMatch]) -> RawMatch:
     worst = min(group, key=lambda entry: (_SEVERITY.index(entry.verdict), -entry.excess))
     return msgspec.structs.replace(worst, cases=sum(entry.cases for entry in group))
+
+
+def read_timings(file: Path) -> tuple[Timing, ...]:
+    """Read pytest-benchmark's JSON, which is not there if no benchmark ran.
+
+    Args:
+        file: What `--benchmark-json` named.
+
+    Returns:
+        The statistics; none from a file that was cut short.
+    """
+    if not file.exists() or not file.stat().st_size:
+        return ()
+    try:
+        benchmarks = msgspec.json.decode(file.read_bytes())["benchmarks"]
+    except msgspec.DecodeError:  # cut short: the pass was stopped while it was written
+        return ()
+    return tuple(
+        Timing(
+            name=entry["name"],
+            group=entry["group"] or "",
+            **{key: entry["stats"][key] for key in ("rounds", "min", "median", "iqr")},
+        )
+        for entry in benchmarks
+    )

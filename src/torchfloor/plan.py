@@ -9,18 +9,19 @@ from itertools import product
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 from packaging import tags
 from packaging.version import Version
 
-from torchfloor.errors import ConfigError
 from torchfloor.host import OLDEST_PYTHON
-from torchfloor.wheels import IndexUnreachableError, Wheel, list_wheels
+from torchfloor.releases import Offers, collect_offers, select_releases
+from torchfloor.wheels import Wheel, list_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from torchfloor.matrix import Flavour, Matrix
+    from torchfloor.matrix import Matrix
 
 __all__ = ["Cell", "Host", "Plan", "make_plan"]
 
@@ -107,9 +108,12 @@ class Plan(msgspec.Struct, frozen=True):
         """Return the cell of that identifier, or None."""
         return next((cell for cell in self.cells if cell.id == cell_id), None)
 
-
-Offers = dict[Version, list[Wheel]]
-"""What one flavour can be installed from: wheels by release."""
+    def without_urls(self) -> Plan:
+        """Return the plan without its wheels' URLs, which may hold credentials."""
+        cells = tuple(
+            replace(cell, wheel=cell.wheel and replace(cell.wheel, url="")) for cell in self.cells
+        )
+        return replace(self, cells=cells)
 
 
 def make_plan(
@@ -131,13 +135,11 @@ def make_plan(
         ConfigError: If the matrix selects nothing, or a release that no index has.
         IndexUnreachableError: If no index of any flavour answers.
     """
-    offers, unreachable = _collect_offers(matrix, offered_by)
-    known = sorted(set().union(*offers.values()))
-    in_range = _in_range(matrix, known)
-    floor, selected = _select_releases(matrix, known, in_range)
-    main_python = _main_python(matrix, host, selected, offers)
+    offers, unreachable = collect_offers(matrix, offered_by)
+    selection = select_releases(matrix, sorted(set().union(*offers.values())))
+    main_python = _main_python(matrix, host, selection.chosen, offers)
     cells = []
-    for release, name in product(selected, matrix.flavours):
+    for release, name in product(selection.chosen, matrix.flavours):
         place = _place(matrix, host, offers[name].get(release, []), main_python)
         place = _check_device(place, matrix.flavours[name].needs, host)
         cells.append(_make_cell(matrix, release, name, place))
@@ -145,104 +147,13 @@ def make_plan(
         package=matrix.package,
         headline=matrix.headline,
         declared=str(matrix.declared),
-        floor=str(floor),
+        floor=str(selection.floor),
         sample=matrix.sample,
-        releases=tuple(
-            str(release)
-            for release in known
-            if release in in_range or selected[0] <= release < matrix.declared
-        ),
+        releases=tuple(str(release) for release in selection.covered),
         cells=tuple(cells),
         unreachable=tuple(unreachable),
         made=dt.datetime.now(dt.UTC),
     )
-
-
-def _collect_offers(
-    matrix: Matrix, offered_by: Callable[[str, str, Path], list[Wheel]]
-) -> tuple[dict[str, Offers], list[str]]:
-    """Ask each index once; per flavour, the first index that has a release provides it."""
-    asked: dict[str, list[Wheel]] = {}
-    unreachable: list[str] = []
-    for index in dict.fromkeys(i for f in matrix.flavours.values() for i in f.indexes):
-        try:
-            asked[index] = offered_by(matrix.package, index, matrix.root)
-        except IndexUnreachableError as error:
-            asked[index] = []
-            unreachable.append(str(error))
-    offers = {name: _offers_of(flavour, asked) for name, flavour in matrix.flavours.items()}
-    if not any(offers.values()):
-        if unreachable:
-            msg = (
-                "; ".join(unreachable) + ": check the network, the indexes in matrix.yaml and pip's"
-            )
-            raise IndexUnreachableError(msg)
-        hint = f"package: no index has a final release of {matrix.package!r}; check its spelling"
-        raise ConfigError(matrix.source.name, [hint])
-    return offers, unreachable
-
-
-def _offers_of(flavour: Flavour, asked: Mapping[str, list[Wheel]]) -> Offers:
-    offers: Offers = {}
-    for index in flavour.indexes:
-        here: Offers = {}
-        for wheel in asked[index]:
-            if not (wheel.version.is_prerelease or wheel.yanked):
-                here.setdefault(wheel.release, []).append(wheel)
-        for release, wheels in here.items():
-            offers.setdefault(release, wheels)
-    return offers
-
-
-def _select_releases(
-    matrix: Matrix, known: Sequence[Version], in_range: Sequence[Version]
-) -> tuple[Version, list[Version]]:
-    """Return the floor's release, and every selected one, oldest first."""
-    promised = [release for release in known if release >= matrix.declared]
-    if not promised:
-        hint = f"no release of {matrix.package} is at or above the declared {matrix.declared}"
-        raise ConfigError(matrix.declared_in.name, [f"{hint}; lower it"])
-    if not in_range:
-        hint = f"versions: {str(matrix.versions)!r} matches none of {known[0]} to {known[-1]}"
-        raise ConfigError(matrix.source.name, [f"{hint}; widen it"])
-    sampled = in_range if matrix.sample == "all" else _newest_patches(in_range)
-    history = _history(matrix, known)
-    return promised[0], sorted({promised[0], *sampled, *history})
-
-
-def _in_range(matrix: Matrix, known: Sequence[Version]) -> list[Version]:
-    """List what `versions` matches, and what is promised below that: it cannot be hidden."""
-    lowest = min((release for release in known if matrix.versions.contains(release)), default=None)
-    return [
-        release
-        for release in known
-        if matrix.versions.contains(release)
-        or (lowest is not None and matrix.declared <= release < lowest)
-    ]
-
-
-def _newest_patches(releases: Iterable[Version]) -> list[Version]:
-    """Keep the newest of each minor; expects the oldest first."""
-    return list({(release.major, release.minor): release for release in releases}.values())
-
-
-def _history(matrix: Matrix, known: Sequence[Version]) -> list[Version]:
-    found, mistakes = [], []
-    for position, text in enumerate(matrix.history):
-        wanted = Version(text)
-        is_minor = len(wanted.release) == 2  # noqa: PLR2004 - major and minor
-        matching = [
-            release
-            for release in known
-            if release == wanted or (is_minor and release.release[:2] == wanted.release)
-        ]
-        if matching:
-            found.append(matching[-1])
-        else:
-            mistakes.append(f"history[{position}]: no index has a release {text}; remove it")
-    if mistakes:
-        raise ConfigError(matrix.source.name, mistakes)
-    return found
 
 
 def _main_python(

@@ -9,7 +9,7 @@ import msgspec
 from torchfloor.errors import ConfigError, NoEvidenceError
 from torchfloor.plan import Plan
 from torchfloor.provenance import Inputs
-from torchfloor.record import Record, read_records, write_atomically, write_record
+from torchfloor.records import read_records, write_atomically, write_record
 from torchfloor.report.markdown import render_block, render_page, replace_block
 from torchfloor.report.model import make_report
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torchfloor.matrix import Matrix
+    from torchfloor.record import Record
 
 __all__ = ["publish_records", "published_plan", "render_documents"]
 
@@ -25,8 +26,8 @@ __all__ = ["publish_records", "published_plan", "render_documents"]
 def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> int:
     """Put records into evidence/, beside the plan they belong to.
 
-    A cell that was not run again keeps the evidence it has; evidence of cells that are no longer
-    planned is removed.
+    A cell that was not run again, or whose run failed to say anything, keeps the evidence it has;
+    evidence of cells that are no longer planned is removed.
 
     Args:
         matrix: Names the repository.
@@ -46,11 +47,13 @@ def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> in
         msg = "Nothing to publish: .compat/ holds no record of a planned cell; run `nox -s compat`."
         raise NoEvidenceError(msg)
     for record in chosen:
-        write_record(record, folder)
+        if record.outcome != "errored" or not (folder / f"{record.cell}.json").exists():
+            write_record(record, folder)
     for file in folder.glob("*.json"):
         if file.stem not in planned:
             file.unlink()
-    write_atomically(folder / "plan.json", _encode(plan))
+    content = msgspec.json.encode(plan.without_urls())
+    write_atomically(folder / "plan.json", msgspec.json.format(content, indent=1) + b"\n")
     return len(chosen)
 
 
@@ -99,15 +102,3 @@ def render_documents(matrix: Matrix) -> dict[Path, str]:
         matrix.root / "COMPATIBILITY.md": render_page(report),
         readme: replace_block(readme, render_block(report)),
     }
-
-
-def _encode(plan: Plan) -> bytes:
-    """Encode a plan without the URLs of its wheels: they may hold credentials, and change."""
-    cells = tuple(
-        msgspec.structs.replace(
-            cell, wheel=cell.wheel and msgspec.structs.replace(cell.wheel, url="")
-        )
-        for cell in plan.cells
-    )
-    content = msgspec.json.encode(msgspec.structs.replace(plan, cells=cells))
-    return msgspec.json.format(content, indent=1) + b"\n"

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import math
-import os
-import re
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from packaging.version import Version
 
-from torchfloor.errors import RecordError
 from torchfloor.host import Machine
 
 __all__ = [
@@ -31,11 +25,7 @@ __all__ = [
     "RawMatch",
     "Record",
     "Timing",
-    "read_record",
-    "read_records",
     "schema",
-    "write_atomically",
-    "write_record",
 ]
 
 SCHEMA: Final = 1
@@ -45,7 +35,6 @@ Outcome = Literal["compatible", "incompatible", "errored"]
 """What a cell that ran can say. The plan knows `unavailable` and `not-run`; `stale` and `missing`
 are found by comparing records with the plan."""
 
-_MAX_BYTES = 16 * 2**20
 CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
 
 
@@ -301,86 +290,3 @@ def schema() -> dict[str, Any]:
         "title": "torchfloor record",
         **msgspec.json.schema(Record),
     }
-
-
-def write_record(record: Record, folder: Path) -> Path:
-    """Write a record as `<cell>.json`: whole or not at all.
-
-    Args:
-        record: The record.
-        folder: Where to; made if it is not there.
-
-    Returns:
-        The file.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{record.cell}.json"
-    write_atomically(target, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
-    return target
-
-
-def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file so that no reader, and no interruption, ever sees half of it."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
-
-
-def read_record(file: Path) -> Record:
-    """Read one record.
-
-    Args:
-        file: A file written by `write_record`.
-
-    Returns:
-        The record.
-
-    Raises:
-        RecordError: If the file is no record, of another schema, or of another cell than its
-            name says.
-    """
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            msg = f"{file.name} is larger than any record; remove it and run the cell again"
-            raise RecordError(msg)
-        record = msgspec.json.decode(file.read_bytes(), type=Record)
-    except OSError as error:
-        msg = f"{file.name} cannot be read ({error.strerror}); check its permissions"
-        raise RecordError(msg) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"{file.name} is no record of schema {SCHEMA} ({error}); run the cell again"
-        raise RecordError(msg) from None
-    if record.cell != file.stem:
-        msg = f"{file.name} holds the record of {record.cell}; rename it, or run the cell again"
-        raise RecordError(msg)
-    return record
-
-
-def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
-    """Read every record of a folder.
-
-    Args:
-        folder: A folder of records; it need not exist.
-
-    Returns:
-        The records, oldest release first, and an error for each file that is none.
-    """
-    records: list[Record] = []
-    errors: list[RecordError] = []
-    for file in folder.glob("*.json"):
-        if not re.match(r"[A-Za-z0-9]", file.name) or file.name == "plan.json":
-            continue
-        try:
-            records.append(read_record(file))
-        except RecordError as error:
-            errors.append(error)
-    return sorted(records, key=lambda record: (record.version, record.cell)), errors

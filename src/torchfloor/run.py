@@ -10,25 +10,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import msgspec
 from filelock import FileLock, Timeout
-from packaging.version import InvalidVersion, Version
 
 from torchfloor import __version__, host, install
 from torchfloor.errors import TorchfloorError
-from torchfloor.journal import Journal, Readback, read_journal
+from torchfloor.journal import Journal, read_journal, read_timings
 from torchfloor.process import Ended, execute
 from torchfloor.provenance import INCELL, Inputs
-from torchfloor.record import (
-    SCHEMA,
-    Environment,
-    Failure,
-    Identity,
-    Outcome,
-    Provenance,
-    Record,
-    Timing,
-)
+from torchfloor.readback import find_differences, make_environment, make_identity
+from torchfloor.record import SCHEMA, Failure, Outcome, Provenance, Record, Timing
 from torchfloor.space import Download, resolve_download
 from torchfloor.wheels import default_index
 
@@ -155,7 +145,7 @@ class _Run:
         if readback is None:
             why = self._why(ended, "the interpreter ended before the first probe")
             self._stop("errored", "dependency", why)
-        if differences := _differences(self.cell, readback):
+        if differences := find_differences(self.cell, readback):
             self._stop("errored", "readback", "; ".join(differences))
         if broken is not None:  # only now: a subject that breaks on another release proves nothing
             self._stop("incompatible", "subject", broken.message)
@@ -166,7 +156,7 @@ class _Run:
         with FileLock(self.workspace / "timings.lock"):
             ended = self._pytest("timings", ["-m", "timing", f"--benchmark-json={result}"])
         self.timed = read_journal(self.folder / "timings.jsonl", self._neutral)
-        self.timings = _read_timings(result)
+        self.timings = read_timings(result)
         self.say(f"timings in {self.seconds['timings']:.0f} s")
         failed = [probe for probe in self.timed.probes if probe.outcome == "failed"]
         if failed:
@@ -248,8 +238,8 @@ class _Run:
             promised=self.cell.promised,
             outcome=outcome,
             failure=failure,
-            identity=_identity(self.cell, readback),
-            environment=_environment(readback) if readback else None,
+            identity=make_identity(self.cell, readback),
+            environment=make_environment(readback) if readback else None,
             paths=self.journal.paths,
             matches=self.journal.matches,
             raw=self.journal.raw,
@@ -288,80 +278,6 @@ def _alone(folder: Path) -> Iterator[None]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
-
-
-def _differences(cell: Cell, readback: Readback) -> list[str]:
-    """Name what the cell is that the plan did not ask for."""
-    assert cell.wheel is not None, cell.id  # noqa: S101 - only planned cells are run
-    local = cell.wheel.version.local
-    asked = {
-        "release": (cell.release, _public(readback.release)),
-        "imported version": (cell.release, _public(readback.module_version or cell.release)),
-        "build": (f"+{local}" if local else readback.build, readback.build),
-        "Python": (cell.python, ".".join(readback.python.split(".")[:2])),
-        "device": (cell.device, readback.device),
-    }
-    return [
-        f"{what}: planned {planned}, but the cell has {found}"
-        for what, (planned, found) in asked.items()
-        if planned != found
-    ]
-
-
-def _public(text: str) -> str:
-    """Return a version without its local part; what is no version as it is."""
-    try:
-        return Version(text).public
-    except InvalidVersion:
-        return text
-
-
-def _identity(cell: Cell, readback: Readback | None) -> Identity | None:
-    if cell.wheel is None:
-        return None
-    return Identity(
-        release=cell.release,
-        flavour=cell.flavour,
-        wheel=cell.wheel.filename,
-        sha256=cell.wheel.sha256,
-        size=cell.wheel.size,
-        uploaded=cell.wheel.uploaded,
-        index=cell.wheel.index,
-        build=readback.build if readback else "",
-        cuda=readback.cuda if readback else None,
-        git=readback.git if readback else None,
-    )
-
-
-def _environment(readback: Readback) -> Environment:
-    return Environment(
-        python=readback.python,
-        platform=readback.platform,
-        machine=host.machine(),
-        threads=readback.threads,
-        device=readback.device,
-        device_name=readback.device_name,
-        driver=readback.driver,
-        packages=readback.packages,
-    )
-
-
-def _read_timings(file: Path) -> tuple[Timing, ...]:
-    """Read pytest-benchmark's JSON, which is not there if no benchmark ran."""
-    if not file.exists() or not file.stat().st_size:
-        return ()
-    try:
-        benchmarks = msgspec.json.decode(file.read_bytes())["benchmarks"]
-    except msgspec.DecodeError:  # cut short: the pass was stopped while it was written
-        return ()
-    return tuple(
-        Timing(
-            name=entry["name"],
-            group=entry["group"] or "",
-            **{key: entry["stats"][key] for key in ("rounds", "min", "median", "iqr")},
-        )
-        for entry in benchmarks
-    )
 
 
 def _uv_error(log: Path) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torchfloor import host
 from torchfloor.errors import NoEvidenceError
+from torchfloor.records import read_records
 from torchfloor.space import check_space, estimate_downloads, gigabytes, needed_space
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> None:
     console = Console()
     console.print()
     print_report(workspace.report(), console, only=selected)
+    for error in read_records(workspace.records)[1]:
+        console.print(f"Damaged: {error}", style="red", markup=False, soft_wrap=True)
     console.print(f"Written: {_written(workspace)}", style="dim", soft_wrap=True)
 
 

@@ -31,7 +31,7 @@ from torchfloor.errors import TorchfloorError
 from torchfloor.matrix import read_matrix
 from torchfloor.publish import publish_records, render_documents
 from torchfloor.quick import quick_cells
-from torchfloor.record import read_records, write_atomically
+from torchfloor.records import read_records, write_atomically
 from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -77,9 +77,14 @@ def define(matrix: str = "matrix.yaml") -> None:
         os.environ[_ARGUMENTS] = json.dumps(sys.argv[1:])
     try:
         workspace = Workspace(read_matrix(Path(matrix)))
+    except TorchfloorError as error:
+        _define_broken(str(error), "plan", "compat", "publish", "docs")
+        return
+    _define_docs(workspace)
+    try:
         plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
     except TorchfloorError as error:
-        _define_broken(str(error))
+        _define_broken(str(error), "plan", "compat", "publish")
         return
     if not is_part:
         _choose_jobs(workspace, plan)
@@ -87,17 +92,16 @@ def define(matrix: str = "matrix.yaml") -> None:
     _define_plan(workspace, plan)
     _define_compat(workspace, plan)
     _define_publish(workspace, plan)
-    _define_docs(workspace)
 
 
-def _define_broken(message: str) -> None:
+def _define_broken(message: str, *names: str) -> None:
     """Leave the noxfile's other sessions usable, and tell what is wrong when ours are called."""
 
     def fail(session: nox.Session) -> None:
         """Cannot run: matrix.yaml or its indexes need attention."""
         session.error(message)
 
-    for name in ("plan", "compat", "publish", "docs"):
+    for name in names:
         nox.session(name=name, python=False, default=False)(fail)
 
 

@@ -69,7 +69,8 @@ class Verdict(msgspec.Struct, frozen=True):
         verified: Compatible releases at or above the declared floor.
         gaps: Minors (all releases, if all are sampled) above the declared floor without evidence.
         sentence: The verdict in one sentence.
-        failing: One line for each promised cell that is not compatible: cell, probe, why.
+        failing: Promised cells that are not compatible: cell, probe, why; cells that are so for
+            the same reason share a line.
         below: What changes below the declared floor, a line for each stretch of releases.
     """
 
@@ -159,9 +160,22 @@ def judge(plan: Plan, standings: Sequence[Standing]) -> Verdict:
         verified=tuple(str(release) for release in promised),
         gaps=tuple(gaps),
         sentence=_sentence(plan, status, promised, failing, measured),
-        failing=tuple(f"{s.cell} is {s.outcome}: {s.reason}" for s in failing),
+        failing=tuple(_tell(failing)),
         below=tuple(_below(standings)),
     )
+
+
+def _tell(failing: Iterable[Standing]) -> list[str]:
+    alike: dict[tuple[Known, str], list[str]] = {}
+    for standing in failing:
+        alike.setdefault((standing.outcome, standing.reason), []).append(standing.cell)
+    return [f"{_name(cells)} {outcome}: {reason}" for (outcome, reason), cells in alike.items()]
+
+
+def _name(cells: Sequence[str]) -> str:
+    if len(cells) == 1:
+        return f"{cells[0]} is"
+    return f"{len(cells)} cells ({cells[0]} to {cells[-1]}) are"
 
 
 def _states(standings: Iterable[Standing]) -> dict[Version, str]:

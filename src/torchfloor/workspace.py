@@ -17,7 +17,7 @@ from torchfloor import host
 from torchfloor.errors import RecordError, TorchfloorError
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
-from torchfloor.record import Record, read_record, read_records, write_atomically, write_record
+from torchfloor.records import read_record, read_records, write_atomically, write_record
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
 from torchfloor.run import run_cell
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torchfloor.matrix import Matrix
+    from torchfloor.record import Record
 
 __all__ = ["Workspace"]
 
 _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""
+_PARTIAL_PLAN_AGE = dt.timedelta(minutes=10)
+"""How long, if an index did not answer: it may do so again soon."""
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
@@ -58,7 +61,7 @@ class Workspace:
         return Inputs(self.matrix)
 
     def plan(self, *, refresh: bool = False, pinned: bool = False) -> Plan:
-        """Return the plan, from the indexes or from the last hour's cache.
+        """Return the plan, from the indexes or, if it is young, from the cache.
 
         Args:
             refresh: Ask the indexes even if the cached plan is young.
@@ -72,7 +75,8 @@ class Workspace:
         cached = _read_plan(file)
         if cached is not None and cached.key == key and not refresh:
             age = dt.datetime.now(dt.UTC) - cached.plan.made
-            if pinned or dt.timedelta() <= age < _PLAN_AGE:
+            limit = _PARTIAL_PLAN_AGE if cached.plan.unreachable else _PLAN_AGE
+            if pinned or dt.timedelta() <= age < limit:
                 return cached.plan
         plan = make_plan(self.matrix, this_host())
         self._make()

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torchfloor.record import Record, read_records
+from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from torchfloor.record import Record
 
 SOURCE = Path(__file__).parents[2] / "src"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -15,7 +15,8 @@ from torchfloor.matrix import read_matrix
 from torchfloor.plan import Host
 from torchfloor.provenance import Inputs
 from torchfloor.publish import publish_records
-from torchfloor.record import Failure, Record, read_record, write_record
+from torchfloor.record import Failure, Record
+from torchfloor.records import read_record, write_record
 from torchfloor.space import Download
 from torchfloor.workspace import Workspace
 

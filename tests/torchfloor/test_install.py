@@ -52,8 +52,8 @@ def test_an_interpreter_is_never_downloaded() -> None:
 
 
 def test_resolving_is_for_the_cells_python_and_writes_a_lock() -> None:
-    arguments = resolve_arguments("uv", CELL, Path("in"), Path("pylock.toml"))
-    assert arguments[arguments.index("--python-version") + 1] == "3.11"
+    arguments = resolve_arguments("uv", "3.11", Path("in"), Path("pylock.toml"))
+    assert arguments[arguments.index("--python") + 1] == "3.11"
     assert arguments[arguments.index("--output-file") + 1] == "pylock.toml"
     assert arguments[-1] == "in"
 

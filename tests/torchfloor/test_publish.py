@@ -11,7 +11,7 @@ from tests.torchfloor.builders import make_cell, make_plan, make_record, make_wh
 from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
 from torchfloor.matrix import Matrix, read_matrix
 from torchfloor.publish import publish_records, published_plan, render_documents
-from torchfloor.record import read_records
+from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
 
 if TYPE_CHECKING:
@@ -41,6 +41,15 @@ def test_a_cell_that_was_not_run_again_keeps_its_evidence(matrix: Matrix) -> Non
     publish_records(matrix, PLAN, [make_record(CELL), make_record(OTHER)])
     publish_records(matrix, PLAN, [make_record(OTHER)])
     assert len(read_records(matrix.root / "evidence")[0]) == 2
+
+
+def test_a_run_that_said_nothing_does_not_replace_evidence(matrix: Matrix) -> None:
+    good, nothing = make_record(CELL), make_record(CELL, outcome="errored")
+    publish_records(matrix, PLAN, [nothing])
+    assert read_records(matrix.root / "evidence")[0] == [nothing]
+    publish_records(matrix, PLAN, [good])
+    publish_records(matrix, PLAN, [nothing])
+    assert read_records(matrix.root / "evidence")[0] == [good]
 
 
 def test_evidence_of_cells_that_are_gone_is_removed(matrix: Matrix) -> None:

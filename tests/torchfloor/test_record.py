@@ -23,12 +23,9 @@ from torchfloor.record import (
     RawMatch,
     Record,
     Timing,
-    read_record,
-    read_records,
     schema,
-    write_atomically,
-    write_record,
 )
+from torchfloor.records import read_record, read_records, write_atomically, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path

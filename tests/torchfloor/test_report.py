@@ -96,7 +96,9 @@ def test_a_row_sums_up_a_record() -> None:
     row = GOOD.rows[1]
     assert (row.cell, row.release, row.flavour) == ("dep1.0-cpu-py311", "1.0", "cpu")
     assert (row.build, row.python, row.path) == ("cu118", "3.11", "fast")
-    assert row.error == "4.0e-07 of 1.0e-06"  # 0.4 of its tolerance: closer than any other
+    assert (
+        row.error == "4.0e-07 of 1.0e-06 (float32)"
+    )  # 0.4 of its tolerance: closer than any other
     assert row.speed == "0.25–0.50×"
     assert row.trouble == "1 wrong, 1 refused of 3"
     assert (row.outcome, row.reason, row.verified) == ("compatible", "", "2026-01-02")
@@ -106,8 +108,8 @@ def test_a_row_sums_up_a_record() -> None:
     ("matches", "error"),
     [
         ((), ""),
-        ((match(0.0),), "0 of 1.0e-06"),
-        ((match(1e-3), match(None, "b")), "∞ of 1.0e-06"),
+        ((match(0.0),), "0 of 1.0e-06 (float32)"),
+        ((match(1e-3), match(None, "b")), "∞ of 1.0e-06 (float32)"),
     ],
 )
 def test_the_largest_error_is_shown_against_its_tolerance(

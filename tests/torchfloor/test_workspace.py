@@ -13,7 +13,7 @@ from tests.torchfloor.builders import HOST, make_record, write_project
 
 from torchfloor.errors import TorchfloorError
 from torchfloor.matrix import read_matrix
-from torchfloor.record import write_record
+from torchfloor.records import write_record
 from torchfloor.workspace import Workspace, choose
 
 if TYPE_CHECKING:
@@ -48,6 +48,20 @@ def age_plan(workspace: Workspace, age: dt.timedelta) -> None:
 
 def releases(plan: Plan) -> list[str]:
     return [cell.release for cell in plan.cells]
+
+
+def test_a_plan_that_an_index_did_not_answer_for_is_kept_for_minutes_only(
+    workspace: Workspace,
+) -> None:
+    workspace.plan()
+    file = workspace.folder / "plan.json"
+    cached: dict[str, Any] = json.loads(file.read_bytes())
+    cached["plan"]["unreachable"] = ["wheels does not answer"]
+    file.write_text(json.dumps(cached), "utf-8")
+    add_wheel(workspace.matrix.root, "1.2")
+    assert releases(workspace.plan()) == ["1.0", "1.1"]
+    age_plan(workspace, dt.timedelta(minutes=15))
+    assert releases(workspace.plan()) == ["1.0", "1.1", "1.2"]
 
 
 @pytest.mark.parametrize(

@@ -176,9 +176,9 @@ def _raw(report: Report) -> list[str]:
     operator = _code(report.raw_subject)
     intro = (
         f"What {operator} itself does with the same inputs, for information: it shows "
-        "what the guard is worth. *wrong* gives the largest relative error (∞: a NaN, infinity or "
-        "zero that should not be there); *refused*: it raised an error; *missing*: the release "
-        "has no such operator."
+        "what the guard is worth. *wrong* gives the largest relative error and the dtype it was "
+        "found in (∞: a NaN, infinity or zero that should not be there); *refused*: it raised an "
+        "error; *missing*: the release has no such operator."
     )
     parts = [f"## The unguarded operator: {operator}", intro, _grid(report.raw)]
     if report.signatures.rows:
@@ -196,9 +196,14 @@ def _provenance(report: Report) -> str:
             for index in report.unreachable
         ),
         "A row's record, with all that its environment held: `evidence/<cell>.json`.",
-        f'One cell again: `nox -s "compat({report.rows[-1].cell})"`.',
+        f'One cell again: `nox -s "compat({_example(report)})"`.',
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _example(report: Report) -> str:
+    """Name a cell that can run: the newest one that something is known of."""
+    return next((row.cell for row in reversed(report.rows) if row.outcome not in LEFT_OUT), "CELL")
 
 
 def _grid(grid: Grid, *, code: bool = False) -> str:

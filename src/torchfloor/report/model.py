@@ -182,7 +182,8 @@ def _largest_error(record: Record, subject: str) -> str:
     if not matches:
         return ""
     worst = max(matches, key=lambda match: match.excess)
-    return f"{_number(worst.error)} of {_number(worst.tolerance)}"
+    where = f" ({worst.dtype})" if worst.dtype else ""
+    return f"{_number(worst.error)} of {_number(worst.tolerance)}{where}"
 
 
 def _number(error: float | None) -> str:
@@ -245,7 +246,9 @@ def _raw(record: Record) -> dict[str, str]:
 
 
 def _raw_text(entry: RawMatch) -> str:
-    return f"wrong ({_number(entry.error)})" if entry.verdict == "wrong" else entry.verdict
+    if entry.verdict != "wrong":
+        return entry.verdict
+    return f"wrong ({', '.join(filter(None, (_number(entry.error), entry.dtype)))})"
 
 
 def _notes(record: Record) -> dict[str, str]:

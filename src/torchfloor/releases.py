@@ -1,0 +1,143 @@
+"""The indexes' wheels -> the releases that a matrix is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging.version import Version
+
+from torchfloor.errors import ConfigError
+from torchfloor.wheels import IndexUnreachableError, Wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from torchfloor.matrix import Flavour, Matrix
+
+__all__ = ["Offers", "Selection", "collect_offers", "select_releases"]
+
+Offers = dict[Version, list[Wheel]]
+"""What one flavour can be installed from: wheels by release."""
+
+
+class Selection(NamedTuple):
+    """Releases, oldest first.
+
+    Attributes:
+        floor: The lowest one at or above the declared floor.
+        chosen: Those that become cells.
+        covered: Those that the chosen ones stand for.
+    """
+
+    floor: Version
+    chosen: list[Version]
+    covered: list[Version]
+
+
+def collect_offers(
+    matrix: Matrix, offered_by: Callable[[str, str, Path], list[Wheel]]
+) -> tuple[dict[str, Offers], list[str]]:
+    """Ask each index once; per flavour, the first index that has a release provides it.
+
+    Args:
+        matrix: Names the flavours and their indexes.
+        offered_by: Lists the wheels of (package, index, root).
+
+    Returns:
+        The offers of each flavour, and the indexes that did not answer.
+
+    Raises:
+        ConfigError: If no index has a final release.
+        IndexUnreachableError: If no index answers.
+    """
+    asked: dict[str, list[Wheel]] = {}
+    unreachable: list[str] = []
+    for index in dict.fromkeys(i for f in matrix.flavours.values() for i in f.indexes):
+        try:
+            asked[index] = offered_by(matrix.package, index, matrix.root)
+        except IndexUnreachableError as error:
+            asked[index] = []
+            unreachable.append(str(error))
+    offers = {name: _offers_of(flavour, asked) for name, flavour in matrix.flavours.items()}
+    if not any(offers.values()):
+        if unreachable:
+            msg = (
+                "; ".join(unreachable) + ": check the network, the indexes in matrix.yaml and pip's"
+            )
+            raise IndexUnreachableError(msg)
+        hint = f"package: no index has a final release of {matrix.package!r}; check its spelling"
+        raise ConfigError(matrix.source.name, [hint])
+    return offers, unreachable
+
+
+def _offers_of(flavour: Flavour, asked: Mapping[str, list[Wheel]]) -> Offers:
+    offers: Offers = {}
+    for index in flavour.indexes:
+        here: Offers = {}
+        for wheel in asked[index]:
+            if not (wheel.version.is_prerelease or wheel.yanked):
+                here.setdefault(wheel.release, []).append(wheel)
+        for release, wheels in here.items():
+            offers.setdefault(release, wheels)
+    return offers
+
+
+def select_releases(matrix: Matrix, known: Sequence[Version]) -> Selection:
+    """Select the releases that become cells.
+
+    Args:
+        matrix: Names range, sample, history and declared floor.
+        known: Every final release on the indexes, oldest first.
+
+    Raises:
+        ConfigError: If there is nothing to select, or the history names what no index has.
+    """
+    in_range = _in_range(matrix, known)
+    promised = [release for release in known if release >= matrix.declared]
+    if not promised:
+        hint = f"no release of {matrix.package} is at or above the declared {matrix.declared}"
+        raise ConfigError(matrix.declared_in.name, [f"{hint}; lower it"])
+    if not in_range:
+        hint = f"versions: {str(matrix.versions)!r} matches none of {known[0]} to {known[-1]}"
+        raise ConfigError(matrix.source.name, [f"{hint}; widen it"])
+    sampled = in_range if matrix.sample == "all" else _newest_patches(in_range)
+    history = _history(matrix, known)
+    chosen = sorted({promised[0], *sampled, *history})
+    covered = [r for r in known if r in in_range or chosen[0] <= r < matrix.declared]
+    return Selection(floor=promised[0], chosen=chosen, covered=covered)
+
+
+def _in_range(matrix: Matrix, known: Sequence[Version]) -> list[Version]:
+    """List what `versions` matches, and what is promised below that: it cannot be hidden."""
+    lowest = min((release for release in known if matrix.versions.contains(release)), default=None)
+    return [
+        release
+        for release in known
+        if matrix.versions.contains(release)
+        or (lowest is not None and matrix.declared <= release < lowest)
+    ]
+
+
+def _newest_patches(releases: Iterable[Version]) -> list[Version]:
+    """Keep the newest of each minor; expects the oldest first."""
+    return list({(release.major, release.minor): release for release in releases}.values())
+
+
+def _history(matrix: Matrix, known: Sequence[Version]) -> list[Version]:
+    found, mistakes = [], []
+    for position, text in enumerate(matrix.history):
+        wanted = Version(text)
+        is_minor = len(wanted.release) == 2  # noqa: PLR2004 - major and minor
+        matching = [
+            release
+            for release in known
+            if release == wanted or (is_minor and release.release[:2] == wanted.release)
+        ]
+        if matching:
+            found.append(matching[-1])
+        else:
+            mistakes.append(f"history[{position}]: no index has a release {text}; remove it")
+    if mistakes:
+        raise ConfigError(matrix.source.name, mistakes)
+    return found
