@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LARGEST_ROOMY_ORDER = 6.0
 # Where a release rounds the order to float32, it leaves these, and integers, alone.
 _FLOAT32_ORDERS = frozenset({n / 2 for n in range(-64, 65)} | {math.inf, -math.inf})
+_COMPLEX32 = getattr(torch, "complex32", None)  # 1.11 has none
 # Bounds the copies that casting and scaling make: on a CPU to what its cache holds.
 _BATCH_ELEMENTS, _BATCH_ELEMENTS_CPU = 2**24, 2**18
 
@@ -147,7 +148,7 @@ def _real(dtype: torch.dtype) -> torch.dtype:
     counterparts = {
         torch.complex128: torch.float64,
         torch.complex64: torch.float32,
-        torch.complex32: torch.float16,
+        _COMPLEX32: torch.float16,
     }
     return counterparts.get(dtype, dtype)
 
