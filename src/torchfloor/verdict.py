@@ -207,7 +207,7 @@ def _gaps(plan: Plan, working: Sequence[Version]) -> list[str]:
     wanted = _units(plan, (Version(r) for r in plan.releases if Version(r) >= floor))
     covered = set(_units(plan, (release for release in working if release >= floor)))
     missing = [str(unit) for unit in wanted if unit not in covered]
-    if floor not in working and plan.floor not in missing:
+    if floor not in working and str(_units(plan, [floor])[0]) not in missing:
         missing.insert(0, plan.floor)
     return missing
 

@@ -9,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -342,14 +343,19 @@ def test_race(evidence):
     assert 0 < twice["seconds"] < 1
 
 
-def test_every_candidate_of_a_race_takes_each_place_in_turn() -> None:
+def test_no_candidate_of_a_race_always_follows_the_same_one() -> None:
     order: list[str] = []
     runners = {
         name: Runner(lambda: sum(range(200_000)), partial(_noting, order, name), int)
-        for name in "abc"
+        for name in "abcd"
     }
-    race(runners, "a", 3)
-    assert order[-9:] == [*"abc", *"bca", *"cab"]
+    race(runners, "a", 9)
+    rounds = [order[-36:][start : start + 4] for start in range(0, 36, 4)]
+    assert all(sorted(each) == [*"abcd"] for each in rounds)
+    before = {
+        name: {pair[0] for pair in pairwise(order[-36:]) if pair[1] == name} for name in "abcd"
+    }
+    assert all(len(names - {name}) > 1 for name, names in before.items())
 
 
 @contextmanager
