@@ -109,12 +109,16 @@ def _define_plan(workspace: Workspace, plan: Plan) -> None:
     @nox.session(name="plan", python=False, default=False)
     def show_plan(session: nox.Session) -> None:
         """Show what compat is going to do, and refuse what cannot fit."""
-        cells = _selected(session, plan) or [c for c in plan.cells if c.status == "planned"]
-        workspace.sweep()
-        run = _Run(os.environ[_RUN], tuple(cell.id for cell in cells))
-        write_atomically(_run_file(workspace), msgspec.json.encode(run))
+        selected = _selected(session, plan)
+        if selected:
+            workspace.sweep()
+            run = _Run(os.environ[_RUN], tuple(cell.id for cell in selected))
+            write_atomically(_run_file(workspace), msgspec.json.encode(run))
+        cells = selected or [cell for cell in plan.cells if cell.status == "planned"]
         try:
-            screen.show_plan(workspace, cells, jobs=_jobs(), fresh="--fresh" in session.posargs)
+            screen.show_plan(
+                workspace, cells, jobs=_jobs(len(cells)), fresh="--fresh" in session.posargs
+            )
         except TorchfloorError as error:
             session.error(str(error))
 
@@ -247,19 +251,24 @@ def _choose_jobs(workspace: Workspace, plan: Plan) -> None:
     named = [cell for cell in plan.cells if _names(cell)]
     cells = named or [cell for cell in plan.cells if cell.status == "planned"]
     due = [cell for cell in cells if fresh or workspace.current_record(cell) is None]
-    jobs = min(len(due), os.cpu_count() or 1, _MOST_JOBS)
+    jobs = _default_jobs(len(due))
     if jobs > 1:
         nox.options.parallel = jobs
-        os.environ.setdefault("TORCHFLOOR_JOBS", str(jobs))
 
 
-def _jobs() -> int:
-    """Return how many cells run at a time: what the user said, else what we chose."""
+def _default_jobs(cells: int) -> int:
+    return min(cells, os.cpu_count() or 1, _MOST_JOBS)
+
+
+def _jobs(cells: int) -> int:
+    """Return how many cells run at a time: what the user said, else what we choose."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-j", "--parallel")
-    said, _ = parser.parse_known_args(json.loads(os.environ[_ARGUMENTS]))
-    text = said.parallel or os.environ.get("NOX_PARALLEL") or os.environ.get("TORCHFLOOR_JOBS", "1")
-    return int(text) if text.isdecimal() else os.cpu_count() or 1
+    arguments, _ = parser.parse_known_args(json.loads(os.environ[_ARGUMENTS]))
+    said = arguments.parallel or os.environ.get("NOX_PARALLEL")
+    if not said:
+        return _default_jobs(cells)
+    return int(said) if said.isdecimal() else os.cpu_count() or 1
 
 
 def _names(cell: Cell) -> bool:

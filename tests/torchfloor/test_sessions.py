@@ -64,14 +64,13 @@ def test_listing_runs_nothing_and_writes_nothing_but_the_plan(project: Project) 
 @pytest.mark.parametrize(
     ("arguments", "environment", "jobs"),
     [
-        ([], {}, 1),
-        (["-s", "compat"], {}, 1),
+        ([], {}, 4),
+        (["-s", "compat"], {}, 4),
         (["-s", "compat", "-j", "3"], {}, 3),
         (["-s", "compat", "-j3"], {}, 3),
         (["--parallel", "2"], {}, 2),
         (["--parallel=2"], {"NOX_PARALLEL": "4"}, 2),
         ([], {"NOX_PARALLEL": "4"}, 4),
-        ([], {"TORCHFLOOR_JOBS": "2"}, 2),
         (["-j", "auto"], {}, 7),
     ],
 )
@@ -81,13 +80,20 @@ def test_the_number_of_jobs_is_what_was_said(
     environment: dict[str, str],
     jobs: int,
 ) -> None:
-    for name in ("NOX_PARALLEL", "TORCHFLOOR_JOBS"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("NOX_PARALLEL", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TORCHFLOOR_ARGUMENTS", json.dumps(arguments))
     monkeypatch.setattr("os.cpu_count", lambda: 7)
-    assert sessions._jobs() == jobs
+    assert sessions._jobs(23) == jobs
+
+
+@pytest.mark.parametrize(("cells", "cores", "jobs"), [(0, 8, 0), (1, 8, 1), (9, 2, 2), (9, 8, 4)])
+def test_by_default_there_is_a_job_for_each_core_up_to_four(
+    monkeypatch: pytest.MonkeyPatch, cells: int, cores: int, jobs: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert sessions._default_jobs(cells) == jobs
 
 
 def test_the_noxfile_asks_for_exactly_what_the_package_depends_on() -> None:
