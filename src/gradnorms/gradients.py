@@ -82,7 +82,7 @@ def gather(scalars: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     In this direction a copy needs no waiting.
     """
     if not scalars:
-        return torch.zeros(0, dtype=dtype)
+        return torch.zeros(0, dtype=dtype, device=_HOST)
     home = _home(scalars)
     return torch.stack([scalar.to(home, dtype, non_blocking=True) for scalar in scalars])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 # float32 reaches from 1.4e-45 to 3.4e38: its sixth powers, and sums of 1e70 of them, are normal
 # float64 numbers, and so are those of the half types.
 _LARGEST_ROOMY_ORDER = 6.0
+# Below it, the root of a sum of two powers leaves float64, and of one, every digit counts.
+_SMALLEST_ROOMY_ORDER = 2.0**-12
+# Larger integers may not fit torch's; the nearest float64 makes no difference to the norm.
+_LARGEST_INTEGER_ORDER = 2**53
 # Where a release rounds the order to float32, it leaves these, and integers, alone.
 _FLOAT32_ORDERS = frozenset({n / 2 for n in range(-64, 65)} | {math.inf, -math.inf})
 _COMPLEX32 = getattr(torch, "complex32", None)  # 1.11 has none
@@ -116,8 +121,20 @@ def _as_order(order: float) -> float:
     if order != order:  # noqa: PLR0124 - torch.compile of old releases cannot trace math.isnan
         msg = "ord is NaN: there is no such norm. Pass a real number or +-math.inf"
         raise NormError(msg)
-    # Kept as it is, because some releases cannot trace float() of a symbolic integer.
-    return order if isinstance(order, (int, float)) else float(order)
+    if isinstance(order, float):
+        return order
+    if isinstance(order, int) and -_LARGEST_INTEGER_ORDER <= order <= _LARGEST_INTEGER_ORDER:
+        # Kept as it is, because some releases cannot trace float() of a symbolic integer.
+        return order
+    return _as_float(order)
+
+
+def _as_float(order: float) -> float:
+    """Return the nearest finite float64 of a finite number, however large."""
+    try:
+        return float(order)
+    except OverflowError:
+        return sys.float_info.max if order > 0 else -sys.float_info.max
 
 
 def _result_dtype(index: int, tensor: Tensor, p: float, dtype: torch.dtype | None) -> torch.dtype:
@@ -266,6 +283,8 @@ def _fits(source: torch.dtype, p: float, dtype: torch.dtype) -> bool:
     """Tell whether powers of any number of the source dtype can be summed in the other as is."""
     if p in (0.0, math.inf, -math.inf):
         return True
+    if -_SMALLEST_ROOMY_ORDER < p < _SMALLEST_ROOMY_ORDER:
+        return False
     if source != dtype and dtype == torch.float64:
         return -_LARGEST_ROOMY_ORDER <= p <= _LARGEST_ROOMY_ORDER
     # In these orders the power of a number that a dtype holds is a normal number of that dtype,

@@ -2,13 +2,15 @@
 
 No version string is read. Each candidate is looked up on the torch module and asked for norms that
 are known beforehand. A missing name, a changed signature, a changed return type or a wrong answer
-all lead to the next candidate. The finding is kept per device type until ``reset_paths``.
+all lead to the next candidate. The finding is kept per device type until ``reset_paths``, or until
+the torch module holds another object under one of the names.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -38,7 +40,12 @@ class Path(NamedTuple):
     fine_orders: bool  # False where the operator rounds the order to float32
 
 
-_found: dict[tuple[tuple[str, ...], str], Path] = {}  # (names tried, device type) -> finding
+class _Finding(NamedTuple):
+    path: Path
+    entries: tuple[object, ...]  # what was tried
+
+
+_found: dict[tuple[tuple[str, ...], str], _Finding] = {}  # (names tried, device type) -> finding
 _forced: list[Path] = []  # innermost last; empty outside force_path
 
 
@@ -66,13 +73,28 @@ def choose(device_type: str, names: tuple[str, ...] = PATHS) -> Path:
         return _forced[-1]
     if tracing():
         return Path("loop", _first_loop, fine_orders=False)
-    found = _found.get((names, device_type))
-    if found is not None:
-        return found
+    found, entries = _found.get((names, device_type)), _entries()
+    if found is not None and all(map(operator.is_, found.entries, entries)):
+        return found.path
     if not _readable(device_type):
         return Path("loop", _first_loop, fine_orders=False)
-    _found[names, device_type] = _first_working(names, device_type)
-    return _found[names, device_type]
+    path = _first_working(names, device_type)
+    _found[names, device_type] = _Finding(path, entries)
+    return path
+
+
+def _entries() -> tuple[object, ...]:
+    """Return what torch holds now under the names that the paths call.
+
+    Whoever replaces one may change another path with it: ``torch.foreach.norm`` calls
+    ``torch._foreach_norm``, and ``torch.norm`` calls ``torch.linalg.vector_norm``.
+    """
+    return (
+        getattr(getattr(torch, "foreach", None), "norm", None),
+        getattr(torch, "_foreach_norm", None),
+        getattr(getattr(torch, "linalg", None), "vector_norm", None),
+        getattr(torch, "norm", None),
+    )
 
 
 def active_path(device_type: str = "cpu") -> str:
@@ -132,9 +154,9 @@ _is_compiling = _find_is_compiling()
 def _readable(device_type: str) -> bool:
     """Tell whether numbers can be read back now from devices of this type."""
     capturing = getattr(torch.cuda, "is_current_stream_capturing", bool)
-    if device_type == "cuda" and capturing():
-        return False
     try:
+        if device_type == "cuda" and capturing():
+            return False
         return type(torch.zeros((), device=device_type)) is Tensor
     except Exception:  # noqa: BLE001 - a fake tensor may name a device that is not there
         return False

@@ -124,7 +124,7 @@ ORDERS = {
     "ord=3": (3,),
     "ord=inf": (math.inf,),
     "ord=-inf": (-math.inf,),
-    "other orders": (0.5, 2.5, 4, -1, -2),
+    "other orders": (0.5, 1.1, 2.5, 4, 7, -1, -2),
 }
 
 
@@ -200,6 +200,10 @@ def _magnitudes() -> Iterator[Case]:
                 scaled(dtype, exponent, 40 if dtype == "float16" else 50) for exponent in values
             )
             yield Case(f"{name} magnitudes", dtype, (*entries, entry(dtype, (5,))))
+    # Powers of these leave the range of float64.
+    for name, exponent in (("large", 120), ("small", -100)):
+        for order in (10, -10):
+            yield Case(f"{name} magnitudes", f"ord={order}", (scaled("float32", exponent),), order)
     for dtype in ("float32", "float64", "float16", "bfloat16", "complex64"):
         # Denormal numbers: few, whose norm is denormal too, and many, whose norm is not.
         smallest, bits = DTYPES[dtype].smallest, DTYPES[dtype].bits

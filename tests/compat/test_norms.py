@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import gradnorms
-from cases import CASES, DTYPES, Case, entry
+from cases import CASES, DTYPES, Case, entry, scaled
 from holding import PATHS, SUBJECT, hold, marked
 from tensors import build, build_all, keywords, meta
 
@@ -21,6 +21,24 @@ if TYPE_CHECKING:
 def test_norms_are_right(case: Case, device: str, evidence: Evidence) -> None:
     norms = gradnorms.compute_norms(build_all(case, device), case.order, **keywords(case))
     hold(evidence, case, norms, device)
+
+
+@pytest.mark.capability("other orders")
+@pytest.mark.parametrize("order", [1e-5, 1e-15, 5e-324])
+def test_orders_near_0_lose_nothing(order: float, device: str, evidence: Evidence) -> None:
+    # Of a single number, every norm is its magnitude.
+    case = Case("other orders", "", tuple(scaled("float32", each, 1) for each in (-100, 1, 120)))
+    for signed in (order, -order):
+        norms = gradnorms.compute_norms(build_all(case, device), signed)
+        hold(evidence, case, norms, device)
+
+
+@pytest.mark.capability("other orders")
+@pytest.mark.parametrize("order", [2**63, 10**30])
+def test_orders_that_no_machine_integer_holds(order: int, device: str) -> None:
+    tensor = torch.tensor([3.0, -4.0, 4.0], device=device)
+    norms = [gradnorms.compute_norms([tensor], signed)[0].item() for signed in (order, -order)]
+    assert norms == [4, 3]
 
 
 @pytest.mark.capability("empty list")
@@ -52,6 +70,26 @@ def test_norms_are_right_without_autograd(mode: str, device: str, evidence: Evid
         norms = gradnorms.compute_norms(build_all(case, device))
         hold(evidence, case, norms, device)
     assert not any(norm.requires_grad for norm in norms)
+
+
+@pytest.mark.capability("sparse")
+@pytest.mark.parametrize("order", [-1, -math.inf])
+def test_zeros_that_are_not_stored_count(order: float, device: str) -> None:
+    tensor = torch.tensor([[3.0, 0.0], [0.0, -4.0]], device=device).to_sparse()
+    assert gradnorms.compute_norms([tensor], order)[0].item() == 0
+
+
+@pytest.mark.capability("requires_grad")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("order", [2, 1, 3, 7])
+def test_norms_are_differentiable(dtype: str, order: int, device: str, evidence: Evidence) -> None:
+    typed = {"dtype": getattr(torch, dtype), "device": device}
+    tensors = [torch.tensor(row, **typed).requires_grad_() for row in ([3.0, -4.0], [2.0, 0], [])]
+    sum(gradnorms.compute_norms(tensors, order)).backward()
+    size = (3**order + 4**order) ** (1 / order)
+    due = [(3 / size) ** (order - 1), -((4 / size) ** (order - 1)), 1, 0]
+    found = [float(number) for tensor in tensors for number in tensor.grad.tolist()]
+    evidence.compare(f"{SUBJECT} backward", found, due, DTYPES[dtype].tolerance, dtype=dtype)
 
 
 @pytest.mark.capability("meta and fake tensors")
@@ -99,6 +137,14 @@ def test_integers_and_booleans_are_refused(dtype: str, order: float, device: str
     whole = torch.ones(3, dtype=getattr(torch, dtype), device=device)
     with pytest.raises(gradnorms.NormError, match=dtype):
         gradnorms.compute_norms([torch.ones(2, device=device), whole], order)
+
+
+@pytest.mark.capability("documented errors")
+def test_narrowing_and_no_order_are_refused(device: str) -> None:
+    tensor = torch.ones(2, device=device)
+    for order, dtype in ((2, torch.float16), (2, torch.complex64), (math.nan, None)):
+        with pytest.raises(gradnorms.NormError):
+            gradnorms.compute_norms([tensor], order, dtype=dtype)
 
 
 @pytest.mark.capability("documented errors")

@@ -728,3 +728,13 @@ class TestDevices:
             collect_dual_gradients_async(parameters, parameters)
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="this torch has no such mode")
+def test_a_default_device_changes_nothing() -> None:
+    parameters = parameters_of([3.0, -4.0])
+    with torch.device("meta"):
+        nothing = collect_seed_gradients([], return_enhanced=True)
+        metrics = collect_seed_gradients(parameters, return_enhanced=True)
+    assert (nothing.gradient_norm, nothing.norm_ratio) == (0, 1)
+    assert metrics.gradient_norm == 5
