@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,9 @@ from rich.console import Console
 from torchfloor import __version__, record, screen
 from torchfloor.errors import NoEvidenceError, TorchfloorError
 from torchfloor.matrix import read_matrix
-from torchfloor.provenance import Inputs
-from torchfloor.publish import published_plan
+from torchfloor.publish import published_report
 from torchfloor.records import read_records
 from torchfloor.report.markdown import render_page
-from torchfloor.report.model import Report, make_report
 from torchfloor.report.terminal import print_report
 from torchfloor.workspace import Workspace, choose
 
@@ -25,10 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torchfloor.plan import Cell
+    from torchfloor.report.model import Report
 
 __all__ = ["main"]
 
 _INTERRUPTED = 130
+_UNREAD = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,15 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `torchfloor`; by default the process's own.
 
     Returns:
-        The exit status: 0 all as declared; 1 something at or above the floor is not compatible;
-        2 a mistake in the configuration or call; 3 no evidence; 130 interrupted.
+        The exit status: 0 all as declared; 1 something at or above the floor is not compatible, or
+        its evidence is missing; 2 a mistake in the configuration or call; 3 no evidence;
+        130 interrupted; 141 nobody reads the output.
     """
     options = _parser().parse_args(arguments)
     try:
         status: int = options.do(options)
+        sys.stdout.flush()
     except TorchfloorError as error:
         print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201 - the command's output
         return error.exit_code
+    except BrokenPipeError:  # whoever read it, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
     except KeyboardInterrupt:
         print("torchfloor: interrupted; finished cells are kept", file=sys.stderr)  # noqa: T201
         return _INTERRUPTED
@@ -88,7 +94,9 @@ def _command(
     do: Callable[[argparse.Namespace], int],
     summary: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    parser = commands.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+    )
     parser.set_defaults(do=do)
     return parser
 
@@ -150,7 +158,8 @@ def _verdict(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(verdict)
     else:
-        for line in (verdict.sentence, *verdict.failing, *verdict.below):
+        below = [f"Below the declared floor: {line}" for line in verdict.below]
+        for line in (verdict.sentence, *verdict.failing, *below):
             print(line)  # noqa: T201
     return verdict.exit_code
 
@@ -162,11 +171,10 @@ def _read_report(options: argparse.Namespace) -> Report:
         if not workspace.records.exists():
             msg = "No evidence in .compat/: run `nox -s compat`, or add --published."
             raise NoEvidenceError(msg)
+        for error in read_records(workspace.records)[1]:
+            print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201
         return workspace.report()
-    records, errors = read_records(matrix.root / "evidence")
-    if errors:
-        raise errors[0]
-    return make_report(published_plan(matrix), records, Inputs(matrix))
+    return published_report(matrix)
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 import yaml
@@ -131,7 +131,7 @@ def _convert(value: object, into: Any, mistakes: list[str], place: str) -> Any: 
     try:
         converted = msgspec.convert(value, into)
     except msgspec.ValidationError as error:
-        mistakes.append(f"{place}: {_explain(str(error).partition(' - at `')[0])}")
+        mistakes.append(f"{place}: {_explain(str(error).partition(' - at `')[0], into)}")
         return msgspec.UNSET
     checks = getattr(into, "__metadata__", ())
     problems = [check(converted) for check in checks if callable(check)]
@@ -139,7 +139,7 @@ def _convert(value: object, into: Any, mistakes: list[str], place: str) -> Any: 
     return msgspec.UNSET if any(problems) else converted
 
 
-def _explain(problem: str) -> str:
+def _explain(problem: str, into: Any) -> str:  # noqa: ANN401 - any type
     """Add to msgspec's words what to write instead."""
     if "Expected `str`, got `float`" in problem:
         return f'{problem}: write it in quotes, since YAML reads 2.10 as the number 2.1 ("2.10")'
@@ -147,4 +147,15 @@ def _explain(problem: str) -> str:
         return f"{problem}: write it in quotes"
     if "Expected `array`" in problem:
         return f"{problem}: write a list, such as [a, b]"
+    if known := _choices(into):
+        return f"{problem}: write {' or '.join(known)}"
+    if "matching regex '^[a-z][a-z0-9]*$'" in problem:
+        return f"{problem}: begin with a small letter; small letters and digits may follow"
     return problem
+
+
+def _choices(into: Any) -> list[str]:  # noqa: ANN401 - any type
+    """List the texts that a type allows, if it names them."""
+    if get_origin(into) is Literal:
+        return [str(choice) for choice in get_args(into)]
+    return [choice for part in get_args(into) for choice in _choices(part)]

@@ -52,6 +52,13 @@ def _no_duration(text: str) -> str:
     return "" if _DURATION.fullmatch(text) else f"{text!r} is no duration; write 90s, 15m or 1h"
 
 
+def _no_index(text: str) -> str:
+    scheme, sign, rest = text.partition("://")
+    if not sign or (scheme in {"http", "https"} and rest):
+        return ""
+    return f"{scheme}:// is no index; write default, an http(s) address, or a folder of wheels"
+
+
 def _no_python(text: str) -> str:
     if text == "auto" or re.fullmatch(r"3\.(9|[1-9][0-9])", text):
         return ""
@@ -71,7 +78,7 @@ Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z
 FlavourName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9]*$")]
 RelativePath = Annotated[str, msgspec.Meta(min_length=1)]
 Specifier = Annotated[str, _no_specifier]
-Indexes = Annotated[tuple[str, ...], msgspec.Meta(min_length=1), _repeated]
+Indexes = Annotated[tuple[Annotated[str, _no_index], ...], msgspec.Meta(min_length=1), _repeated]
 Requirements = Annotated[
     tuple[Annotated[str, _no_requirement], ...], msgspec.Meta(min_length=1), _repeated
 ]

@@ -11,7 +11,7 @@ from torchfloor.plan import Plan
 from torchfloor.provenance import Inputs
 from torchfloor.records import read_records, write_atomically, write_record
 from torchfloor.report.markdown import render_block, render_page, replace_block
-from torchfloor.report.model import make_report
+from torchfloor.report.model import Report, make_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,24 +79,38 @@ def published_plan(matrix: Matrix) -> Plan:
     return plan
 
 
-def render_documents(matrix: Matrix) -> dict[Path, str]:
-    """Render the generated documents from the published evidence.
+def published_report(matrix: Matrix) -> Report:
+    """Bring the published evidence into the model that renderers show.
 
     Args:
         matrix: Names the repository, and what the evidence must have been made from.
 
-    Returns:
-        The text that each generated file should have.
-
     Raises:
         NoEvidenceError: If nothing has been published.
+        ConfigError: If the published plan is damaged, or about another floor.
         RecordError: If a record is damaged.
     """
     plan = published_plan(matrix)
     records, errors = read_records(matrix.root / "evidence")
     if errors:
         raise errors[0]
-    report = make_report(plan, records, Inputs(matrix))
+    return make_report(plan, records, Inputs(matrix))
+
+
+def render_documents(matrix: Matrix) -> dict[Path, str]:
+    """Render the generated documents from the published evidence.
+
+    Args:
+        matrix: Names the repository.
+
+    Returns:
+        The text that each generated file should have.
+
+    Raises:
+        ConfigError: If README.md has no place for the short table.
+        NoEvidenceError: As `published_report`, whose other errors it raises as well.
+    """
+    report = published_report(matrix)
     readme = matrix.root / "README.md"
     return {
         matrix.root / "COMPATIBILITY.md": render_page(report),

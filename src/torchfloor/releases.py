@@ -63,7 +63,9 @@ def collect_offers(
     if not any(offers.values()):
         if unreachable:
             msg = (
-                "; ".join(unreachable) + ": check the network, the indexes in matrix.yaml and pip's"
+                "; ".join(unreachable)
+                + ": check the network, the indexes in matrix.yaml, "
+                + "and the one that pip's configuration, UV_DEFAULT_INDEX or PIP_INDEX_URL names"
             )
             raise IndexUnreachableError(msg)
         hint = f"package: no index has a final release of {matrix.package!r}; check its spelling"

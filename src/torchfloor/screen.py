@@ -68,8 +68,9 @@ def _show_space(workspace: Workspace, due: list[Cell], jobs: int) -> None:
 def describe_plan(plan: Plan) -> list[str]:
     """Sum up a plan in a few lines: its range, and what is not run and why."""
     span = f"{plan.package} {plan.cells[0].release} to {plan.cells[-1].release}"
-    planned = _counted(len(plan.cells), "cell")
-    lines = [f"{span}, declared floor {plan.declared}: {planned} planned."]
+    runnable = sum(cell.status == "planned" for cell in plan.cells)
+    cells = f"{_counted(len(plan.cells), 'cell')}, of which {runnable} can run here"
+    lines = [f"{span}, declared floor {plan.declared}: {cells}."]
     reasons = Counter((c.flavour, c.status, c.reason) for c in plan.cells if c.status != "planned")
     for (flavour, status, reason), count in reasons.items():
         lines.append(f"{status.capitalize()}: {_counted(count, f'{flavour} cell')}: {reason}.")

@@ -29,7 +29,7 @@ from packaging.version import Version
 from torchfloor import screen
 from torchfloor.errors import TorchfloorError
 from torchfloor.matrix import read_matrix
-from torchfloor.publish import publish_records, render_documents
+from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
 from torchfloor.workspace import Workspace
@@ -78,13 +78,13 @@ def define(matrix: str = "matrix.yaml") -> None:
     try:
         workspace = Workspace(read_matrix(Path(matrix)))
     except TorchfloorError as error:
-        _define_broken(str(error), "plan", "compat", "publish", "docs")
+        _define_broken(_told(error), "plan", "compat", "publish", "docs")
         return
     _define_docs(workspace)
     try:
         plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
     except TorchfloorError as error:
-        _define_broken(str(error), "plan", "compat", "publish")
+        _define_broken(_told(error), "plan", "compat", "publish")
         return
     if not is_part:
         _choose_jobs(workspace, plan)
@@ -98,11 +98,19 @@ def _define_broken(message: str, *names: str) -> None:
     """Leave the noxfile's other sessions usable, and tell what is wrong when ours are called."""
 
     def fail(session: nox.Session) -> None:
-        """Cannot run: matrix.yaml or its indexes need attention."""
         session.error(message)
 
+    fail.__doc__ = f"Cannot run: {' '.join(message.split())}"
+    # Of a cell or a tag that is asked for, nox would only say that there is no such session.
+    if any(re.match(r"compat\(|(cpu|cuda|floor|quick)$", word) for word in sys.argv[1:]):
+        print(f"torchfloor: {message}", file=sys.stderr)  # noqa: T201 - the output
     for name in names:
         nox.session(name=name, python=False, default=False)(fail)
+
+
+def _told(error: TorchfloorError) -> str:
+    """Take a mistake's words as nox shows them: it ends the sentence itself."""
+    return str(error).removesuffix(".")
 
 
 def _define_plan(workspace: Workspace, plan: Plan) -> None:
@@ -120,7 +128,7 @@ def _define_plan(workspace: Workspace, plan: Plan) -> None:
                 workspace, cells, jobs=_jobs(len(cells)), fresh="--fresh" in session.posargs
             )
         except TorchfloorError as error:
-            session.error(str(error))
+            session.error(_told(error))
 
 
 def _selected(session: nox.Session, plan: Plan) -> list[Cell]:
@@ -170,7 +178,7 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
             fresh="--fresh" in session.posargs,
         )
     except TorchfloorError as error:
-        session.error(str(error))
+        session.error(_told(error))
     if record.outcome == "compatible":
         return
     assert record.failure is not None, cell.id  # noqa: S101 - only a compatible cell has none
@@ -205,8 +213,10 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
             for file, text in render_documents(workspace.matrix).items():
                 write_atomically(file, text.encode())
         except TorchfloorError as error:
-            session.error(str(error))
-        session.log(f"{count} records published; look at the changes, and commit them")
+            session.error(_told(error))
+        session.log(published_report(workspace.matrix).verdict.sentence)
+        published = f"{count} record{'s' if count != 1 else ''} published"
+        session.log(f"{published}; look at the changes, and commit them")
 
 
 def _define_docs(workspace: Workspace) -> None:
@@ -216,7 +226,7 @@ def _define_docs(workspace: Workspace) -> None:
         try:
             rendered = render_documents(workspace.matrix)
         except TorchfloorError as error:
-            session.error(str(error))
+            session.error(_told(error))
         differing = [file for file, text in rendered.items() if not _equals(file, text)]
         if "--check" in session.posargs and differing:
             names = " and ".join(file.name for file in differing)
@@ -254,6 +264,8 @@ def _choose_jobs(workspace: Workspace, plan: Plan) -> None:
     jobs = _default_jobs(len(due))
     if jobs > 1:
         nox.options.parallel = jobs
+        # nox stops its workers when it is interrupted, but would leave them when terminated.
+        signal.signal(signal.SIGTERM, _interrupt)
 
 
 def _default_jobs(cells: int) -> int:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from torchfloor.plan import Plan
     from torchfloor.provenance import Inputs
 
-__all__ = ["Standing", "Verdict", "judge", "stand"]
+__all__ = ["Standing", "Verdict", "judge", "name_cells", "stand"]
 
 Known = Outcome | Literal["unavailable", "not-run", "stale", "missing"]
 """The seven outcomes: three of a record, two the plan knows, two from comparing both."""
 
 _UNPROVED: tuple[Known, ...] = ("errored", "stale", "missing")
+_KNOWING = ("works", "broken")
+"""States of releases about which something is known."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -126,7 +128,7 @@ def _outcome(
             return "unavailable", reason
         if status == "not-run":
             return "not-run", reason
-        return "missing", "planned, but no record came back; run it"
+        return "missing", "planned, but there is no record of it; run it"
     if inputs is not None and not inputs.made(record):
         return "stale", "the subject, the probes or the matrix have changed since; run it again"
     if record.failure is not None and record.outcome != "compatible":
@@ -148,7 +150,7 @@ def judge(plan: Plan, standings: Sequence[Standing]) -> Verdict:
     working = [release for release, word in state.items() if word == "works"]
     promised = [release for release in working if release >= Version(plan.floor)]
     failing = [s for s in standings if s.promised and s.outcome in {"incompatible", *_UNPROVED}]
-    gaps = _gaps(plan, working)
+    gaps = _gaps(plan, [release for release, word in state.items() if word in _KNOWING])
     measured = _measured_floor(plan, state)
     status, exit_code = _status(plan, state, failing, gaps)
     return Verdict(
@@ -169,10 +171,13 @@ def _tell(failing: Iterable[Standing]) -> list[str]:
     alike: dict[tuple[Known, str], list[str]] = {}
     for standing in failing:
         alike.setdefault((standing.outcome, standing.reason), []).append(standing.cell)
-    return [f"{_name(cells)} {outcome}: {reason}" for (outcome, reason), cells in alike.items()]
+    return [
+        f"{name_cells(cells)} {outcome}: {reason}" for (outcome, reason), cells in alike.items()
+    ]
 
 
-def _name(cells: Sequence[str]) -> str:
+def name_cells(cells: Sequence[str]) -> str:
+    """Start a sentence about cells: `x is`, `3 cells (x to z) are`."""
     if len(cells) == 1:
         return f"{cells[0]} is"
     return f"{len(cells)} cells ({cells[0]} to {cells[-1]}) are"
@@ -201,13 +206,13 @@ def _units(plan: Plan, releases: Iterable[Version]) -> list[Version]:
     return sorted({Version(f"{release.major}.{release.minor}") for release in releases})
 
 
-def _gaps(plan: Plan, working: Sequence[Version]) -> list[str]:
+def _gaps(plan: Plan, known: Sequence[Version]) -> list[str]:
     """List what lies between the declared floor and the newest release without evidence."""
     floor = Version(plan.floor)
     wanted = _units(plan, (Version(r) for r in plan.releases if Version(r) >= floor))
-    covered = set(_units(plan, (release for release in working if release >= floor)))
+    covered = set(_units(plan, (release for release in known if release >= floor)))
     missing = [str(unit) for unit in wanted if unit not in covered]
-    if floor not in working and str(_units(plan, [floor])[0]) not in missing:
+    if floor not in known and str(_units(plan, [floor])[0]) not in missing:
         missing.insert(0, plan.floor)
     return missing
 
@@ -252,7 +257,7 @@ def _sentence(
 ) -> str:
     claim = f"{plan.package}>={plan.declared}"
     if status == "no evidence":
-        return f"Nothing is known about {claim}: no cell at or above it has run."
+        return f"Nothing is known about {claim}: no cell at or above it has current evidence."
     if status == "broken":
         worst = next(s for s in failing if s.outcome == "incompatible")
         advice = (

@@ -156,7 +156,11 @@ class Workspace:
 
     def _make(self) -> None:
         """Make the folder: private, since plans may hold an index's credentials, and untracked."""
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            msg = f".compat/ cannot be made ({error.strerror}): remove what stands in its place"
+            raise TorchfloorError(msg) from None
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", "utf-8")

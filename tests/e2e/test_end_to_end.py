@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
@@ -103,7 +104,7 @@ def test_the_table_and_the_verdict_stand_last(every_way: Session) -> None:
 
 def test_the_screen_before_says_what_is_planned_and_what_is_not_run(every_way: Session) -> None:
     output = every_way.ran.output
-    assert "tinydep 0.5 to 1.7, declared floor 1.0: 18 cells planned." in output
+    assert "tinydep 0.5 to 1.7, declared floor 1.0: 18 cells, of which 9 can run here." in output
     assert "Not-run: 9 cuda cells: no CUDA device on this machine." in output
     assert "Selected: 9 cells; 9 to run." in output
     assert "Download: " in output
@@ -232,6 +233,22 @@ def test_an_interrupted_run_loses_only_the_running_cell(tmp_path: Path) -> None:
     assert "interrupted; finished cells are kept" in rest
     assert "Traceback" not in rest
     assert list(project.records()) == ["1.0"]
+    assert [path for path in (tmp_path / ".compat/cells").iterdir() if path.is_dir()] == []
+
+
+def test_terminated_in_the_middle_of_several_cells_nox_leaves_nothing(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"1.0": tiny.ENDLESS, "1.1": tiny.ENDLESS})
+    logs = [tmp_path / f".compat/logs/{project.cell(each)}/probes.log" for each in ("1.0", "1.1")]
+    with project.start("nox", "-s", "compat") as process:
+        workers = psutil.Process(process.pid)
+        while not all(log.exists() for log in logs):
+            time.sleep(0.2)
+        children = workers.children(recursive=True)
+        process.terminate()
+        output, _ = process.communicate(timeout=60)
+    assert "Traceback" not in output
+    assert process.returncode != 0
+    assert psutil.wait_procs(children, timeout=20)[1] == []
     assert [path for path in (tmp_path / ".compat/cells").iterdir() if path.is_dir()] == []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -229,7 +231,7 @@ def test_an_interrupted_run_keeps_what_is_finished_and_goes_on_from_there(
     assert main(["run"]) == 130
     assert "interrupted; finished cells are kept" in capsys.readouterr().err
     page = (project.root / ".compat/COMPATIBILITY.md").read_text("utf-8")
-    assert "missing: planned, but no record came back" in page
+    assert "missing: planned, but there is no record of it" in page
     project.outcomes = {}
     project.ran.clear()
     assert main(["run"]) == 0
@@ -241,11 +243,48 @@ def test_the_plan_names_each_cell_and_why_it_is_not_run(
 ) -> None:
     assert main(["plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "dep 0.9 to 1.1, declared floor 1.0: 6 cells planned."
+    assert lines[0] == "dep 0.9 to 1.1, declared floor 1.0: 6 cells, of which 3 can run here."
     assert lines[1] == "Not-run: 3 cuda cells: no CUDA device on this machine."
     assert "dep1.0-cpu-py311  planned" in lines
     assert "dep1.0-cuda-py311  not-run: no CUDA device on this machine" in lines
     assert project.ran == []
+
+
+def test_what_stands_in_the_place_of_the_workspace_is_told(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project.root / ".compat").write_text("", "utf-8")
+    assert main(["plan"]) == 2
+    assert "torchfloor: .compat/ cannot be made (File exists)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["report", "verdict"])
+def test_a_damaged_record_is_told(
+    project: Project, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    main(["run"])
+    (project.root / ".compat/records/dep1.0-cpu-py311.json").write_text("{", "utf-8")
+    capsys.readouterr()
+    main([command])
+    assert "dep1.0-cpu-py311.json is no record" in capsys.readouterr().err
+
+
+def test_the_verdict_says_which_of_its_lines_fail_nothing(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (main(["run"]), main(["verdict"])) == (0, 0)
+    assert project.ran
+    assert "Below the declared floor: 0.9: compatible" in capsys.readouterr().out.splitlines()
+
+
+def test_who_stops_reading_sees_no_traceback() -> None:
+    command = [sys.executable, "-m", "torchfloor", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own command line
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 @pytest.mark.parametrize("command", ["plan", "report", "verdict"])

@@ -111,6 +111,11 @@ def test_a_duration_is_a_number_and_a_unit(tmp_path: Path, text: str, seconds: i
         ({"flavours": "flavours: {cpu: {indexes: [a, a]}}"}, "flavours.cpu.indexes", "twice"),
         ({"flavours": "flavours: {cpu: {indexes: [a], need: cuda}}"}, "flavours.cpu", "need"),
         ({"flavours": "flavours: {cpu: {indexes: [a], needs: tpu}}"}, "flavours.cpu.needs", "tpu"),
+        ({"flavours": "flavours: {cpu: {indexes: [a], needs: x}}"}, "flavours.cpu", "write cuda"),
+        ({"flavours": "flavours: {c-u: {indexes: [a]}}"}, "flavours", "small letter"),
+        ({"flavours": "flavours: {cpu: {indexes: ['htp://x']}}"}, "flavours.cpu.indexes[0]", "htp"),
+        ({"flavours": "flavours: {cpu: {indexes: ['https://']}}"}, "flavours.cpu", "no index"),
+        ({"sample": "sample: newest"}, "sample", "write newest-patch or all"),
         ({"companions": "companions: numpy"}, "companions", "write a list"),
         ({"companions": "companions: [{when: '<2'}]"}, "companions[0]", "install"),
         (

@@ -92,6 +92,27 @@ def shown(report: Report, **options: Any) -> str:  # noqa: ANN401 - any option
     return output.getvalue()
 
 
+def test_cells_that_are_so_for_the_same_reason_share_a_line() -> None:
+    output = shown(report_of(full(OLD)))
+    assert "2 cells (dep1.0-cpu-py311 to dep1.1-cpu-py311) are missing: planned" in output
+    assert output.count("run it") == 1
+
+
+def test_a_sentence_is_not_broken_where_nobody_reads_it_on_a_screen() -> None:
+    output = io.StringIO()
+    print_report(report_of(full(OLD)), Console(file=output, width=20))
+    assert "planned, but there is no record of it; run it\n" in output.getvalue()
+
+
+def test_the_legend_explains_no_column_that_is_empty() -> None:
+    page = render_page(
+        make_report(make_plan([FIRST], headline=""), [full(FIRST, paths=(), matches=(), ratios=())])
+    )
+    assert "``" not in page
+    assert "*Path*" not in page
+    assert "time / " not in page
+
+
 def test_a_row_sums_up_a_record() -> None:
     row = GOOD.rows[1]
     assert (row.cell, row.release, row.flavour) == ("dep1.0-cpu-py311", "1.0", "cpu")
@@ -100,7 +121,7 @@ def test_a_row_sums_up_a_record() -> None:
         row.error == "4.0e-07 of 1.0e-06 (float32)"
     )  # 0.4 of its tolerance: closer than any other
     assert row.speed == "0.25–0.50×"
-    assert row.trouble == "1 wrong, 1 refused of 3"
+    assert row.trouble == "1 wrong, 1 refused of 3 capabilities"
     assert (row.outcome, row.reason, row.verified) == ("compatible", "", "2026-01-02")
 
 
@@ -124,8 +145,8 @@ def test_the_largest_error_is_shown_against_its_tolerance(
         ((), ""),
         ((raw("right"),), "right"),
         ((raw("missing"), raw("missing", "b")), "missing"),
-        ((raw("missing"), raw("right", "b")), "1 missing of 2"),
-        ((raw("wrong"), raw("right"), raw("wrong", "b")), "2 wrong of 2"),
+        ((raw("missing"), raw("right", "b")), "1 missing of 2 capabilities"),
+        ((raw("wrong"), raw("right"), raw("wrong", "b")), "2 wrong of 2 capabilities"),
     ],
 )
 def test_the_unguarded_operators_trouble_is_counted_by_capability(
@@ -257,7 +278,7 @@ def test_a_failing_cell_and_a_gap_are_told_on_the_page() -> None:
     )
     page = render_page(report)
     assert "dep1.1-cpu-py311 is incompatible: probes: t.py::a: off by one" in page
-    assert "No evidence for: dep 1.1, 1.2." in page
+    assert "No evidence for: dep 1.2." in page
 
 
 def test_every_outcome_on_the_page_is_explained() -> None:

@@ -61,6 +61,16 @@ def test_listing_runs_nothing_and_writes_nothing_but_the_plan(project: Project) 
     assert files == [".gitignore", "plan.json"]
 
 
+@pytest.mark.parametrize("arguments", [("-s", "compat(tinydep1.0-cpu-py311)"), ("-t", "quick")])
+def test_where_cells_cannot_be_listed_asking_for_some_tells_why(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    broken = make_project(tmp_path, {"1.0": GOOD})
+    (tmp_path / "matrix.yaml").write_text("package: tinydep\n", "utf-8")
+    assert "torchfloor: matrix.yaml: 5 mistakes" in broken.nox(*arguments).output
+    assert "Cannot run: matrix.yaml: 5 mistakes subject: missing" in broken.nox("-l").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "jobs"),
     [

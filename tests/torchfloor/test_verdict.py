@@ -95,6 +95,11 @@ def test_a_minor_that_has_no_cell_is_a_gap() -> None:
     assert (verdict.status, verdict.gaps, verdict.measured) == ("unproved", ("1.1",), "1.2")
 
 
+def test_a_release_that_is_known_to_be_incompatible_is_no_gap() -> None:
+    outcomes = [("1.0", "incompatible"), ("1.1", "compatible"), ("1.2", "missing")]
+    assert verdict_of(outcomes).gaps == ("1.2",)
+
+
 def test_a_patch_without_a_cell_is_a_gap_only_where_all_are_sampled() -> None:
     releases = ("1.0", "1.0.1", "1.1", "1.2")
     assert verdict_of(ALL, releases=releases).gaps == ()
@@ -181,7 +186,7 @@ def test_below_the_floor_each_stretch_that_is_alike_is_one_line() -> None:
     plan = make_plan([*cells, make_cell("1.0")])
     verdict = judge(plan, stand(plan, records))
     assert verdict.below == (
-        "0.9: missing (planned, but no record came back; run it)",
+        "0.9: missing (planned, but there is no record of it; run it)",
         "0.8: compatible, through the fast path",
         "0.6 to 0.7: compatible, through the slow path",
         "0.5: incompatible (probes: test_it.py::test_it: wrong)",

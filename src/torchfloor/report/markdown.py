@@ -135,24 +135,38 @@ def _full_row(row: Row) -> tuple[str, ...]:
 
 
 def _short_rows(rows: Iterable[Row]) -> list[tuple[str, ...]]:
-    return [(row.release, row.flavour, _escape(row.path) or "–", row.outcome) for row in rows]
+    return [(row.release, row.flavour, _escape(row.path) or "–", _word(row)) for row in rows]
 
 
 def _outcome(row: Row) -> str:
-    word = row.outcome if row.promised else f"{row.outcome} (below the minimum)"
-    return f"{word}: {_escape(row.reason)}" if row.reason else word
+    """Show an outcome with its reason, unless the legend gives it for all of that outcome."""
+    explained = not row.reason or row.outcome in {"stale", "missing"}
+    return _word(row) if explained else f"{_word(row)}: {_escape(row.reason)}"
+
+
+def _word(row: Row) -> str:
+    return row.outcome if row.promised else f"{row.outcome} (below the minimum)"
 
 
 def _legend(report: Report) -> str:
     present = [f"*{word}*: {_OUTCOMES[word]}." for word in _OUTCOMES if word in report.counts]
     subject, baseline = _code(report.subject), _escape(report.baseline)
     columns = (
-        f"*Path* is the implementation that served {subject}, observed from outside. "
         "*Largest error* is the relative error that came closest to its tolerance, against "
-        "exact arithmetic. "
-        f"*time / {baseline}* is the time of {subject} over that of "
-        f"the {baseline} path, single-threaded: the least and the most over the timed "
-        "inputs (medians of interleaved rounds); below 1 it is faster."
+        "exact arithmetic."
+    )
+    if report.subject:
+        path = f"*Path* is the implementation that served {subject}, observed from outside."
+        columns = f"{path} {columns}"
+    if report.baseline:
+        columns += (
+            f" *time / {baseline}* is the time of {subject} over that of "
+            f"the {baseline} path, single-threaded: the least and the most over the timed "
+            "inputs (medians of interleaved rounds); below 1 it is faster, above 1 slower."
+        )
+    columns += (
+        " *Flavour* is where the code runs; *build* is the one that was installed, as it names "
+        "itself: a CUDA build runs on the CPU as well."
     )
     left_out = [f"- {_escape(line)}." for line in report.left_out]
     if left_out:

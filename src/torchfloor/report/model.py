@@ -208,7 +208,7 @@ def _trouble(raw: Sequence[RawMatch]) -> str:
     parts = [f"{found[word]} {word}" for word in ("wrong", "refused", "missing") if found[word]]
     if not parts:
         return "right" if raw else ""
-    return f"{', '.join(parts)} of {found.total()}"
+    return f"{', '.join(parts)} of {found.total()} capabilities"
 
 
 def _worst(raw: Sequence[RawMatch]) -> dict[str, RawMatch]:

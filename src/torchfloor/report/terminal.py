@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from torchfloor.report.model import LEFT_OUT
+from torchfloor.verdict import name_cells
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -47,21 +48,32 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
     # Whole, even where the lines are longer than the terminal: an identifier cut short is none.
     table.width = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
     console.print(table, crop=False)
-    for row in shown:
-        if row.reason:
-            told = f"{row.cell} is {_outcome(row)}: {row.reason}"
-            console.print(Text(told, style=_STYLES[row.outcome]))
+    for outcome, told in _reasons(shown):
+        console.print(Text(told, style=_STYLES[outcome]), soft_wrap=True)
     for line in report.left_out:
-        console.print(Text(line, style="dim"))
+        console.print(Text(line, style="dim"), soft_wrap=True)
     if len(shown) < len(known):
         _print_selection(shown, console)
     else:
         _print_verdict(report.verdict, console)
 
 
+def _reasons(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Say why rows are not compatible, those that are so for the same reason in one line."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        if row.reason:
+            alike.setdefault((row.outcome, _outcome(row), row.reason), []).append(row.cell)
+    return [
+        (outcome, f"{name_cells(cells)} {told}: {reason}")
+        for (outcome, told, reason), cells in alike.items()
+    ]
+
+
 def _table(rows: Iterable[Row], baseline: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("cell", "build", "path", "largest error", f"time / {baseline}", "outcome"):
+    time = f"time / {baseline}" if baseline else "time"
+    for heading in ("cell", "build", "path", "largest error", time, "outcome"):
         table.add_column(Text(heading), no_wrap=True)
     for row in rows:
         texts = (row.cell, row.build, row.path, row.error, row.speed)
@@ -79,9 +91,9 @@ def _print_selection(rows: Iterable[Row], console: Console) -> None:
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
     for line in verdict.below:
-        console.print(Text(f"Below the declared floor: {line}."))
+        console.print(Text(f"Below the declared floor: {line}."), soft_wrap=True)
     style = _VERDICTS.get(verdict.status, "bold yellow")
-    console.print(Text(verdict.sentence, style=style))
+    console.print(Text(verdict.sentence, style=style), soft_wrap=True)
 
 
 def _outcome(row: Row) -> str:
