@@ -128,10 +128,10 @@ def _run(options: argparse.Namespace) -> int:
     cells = [cell for cell in asked if cell.wheel is not None]
     for position, cell in enumerate(cells, start=1):
         _run_cell(workspace, cell, f"{position} of {len(cells)}", fresh=options.fresh)
-    screen.show_end(workspace, [cell.id for cell in asked])
+    verdict = screen.show_end(workspace, [cell.id for cell in asked])
     standing = {row.cell: row for row in workspace.report().rows}
     broken = [c for c in cells if c.promised and standing[c.id].outcome != "compatible"]
-    return 1 if broken else 0
+    return 1 if broken else verdict
 
 
 def _run_cell(workspace: Workspace, cell: Cell, place: str, *, fresh: bool) -> None:

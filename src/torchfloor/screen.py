@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torchfloor import host
 from torchfloor.errors import NoEvidenceError
 from torchfloor.records import read_records
+from torchfloor.report.model import LEFT_OUT
 from torchfloor.space import check_space, estimate_downloads, gigabytes, needed_space
 
 if TYPE_CHECKING:
@@ -82,12 +83,16 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("s" if count != 1 else "")
 
 
-def show_end(workspace: Workspace, selected: Collection[str]) -> None:
+def show_end(workspace: Workspace, selected: Collection[str]) -> int:
     """Print the table and the verdict.
 
     Args:
         workspace: Holds the records.
         selected: Identifiers of the cells that this run was about.
+
+    Returns:
+        The verdict's exit status if the run was about every cell that can run here and came to
+        its end; else 0, since nothing is judged.
     """
     # Half of what listing the sessions would take; only a run's end needs it.
     from rich.console import Console  # noqa: PLC0415
@@ -96,10 +101,14 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> None:
 
     console = Console()
     console.print()
-    print_report(workspace.report(), console, only=selected)
+    report = workspace.report()
+    print_report(report, console, only=selected)
     for error in read_records(workspace.records)[1]:
         console.print(f"Damaged: {error}", style="red", markup=False, soft_wrap=True)
     console.print(f"Written: {_written(workspace)}", style="dim", soft_wrap=True)
+    known = [row for row in report.rows if row.outcome not in LEFT_OUT]
+    complete = all(row.cell in selected and row.outcome != "missing" for row in known)
+    return report.verdict.exit_code if complete else 0
 
 
 def _written(workspace: Workspace) -> str:

@@ -243,10 +243,19 @@ def _equals(file: Path, text: str) -> bool:
 
 
 def _close(workspace: Workspace) -> None:
-    """Print the table and the verdict of this run, if it was one."""
+    """Print the table and the verdict of this run, if it was one.
+
+    nox fails where a session does. Where none did, and the floor is not proved all the same (its
+    own release cannot run here, say), this is the last chance not to end as a success.
+    """
     run = _read_run(workspace)
-    if run is not None and run.name == os.environ[_RUN]:
-        screen.show_end(workspace, run.cells)
+    if run is None or run.name != os.environ[_RUN]:
+        return
+    status = screen.show_end(workspace, run.cells)
+    if status:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _choose_jobs(workspace: Workspace, plan: Plan) -> None:

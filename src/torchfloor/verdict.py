@@ -63,7 +63,8 @@ class Verdict(msgspec.Struct, frozen=True):
     Attributes:
         status: `holds`, `broken` (a promised release is not compatible), `unproved` (evidence
             is missing for one) or `no evidence` (nothing ran).
-        exit_code: 0, 1, 1 and 3.
+        exit_code: 0; 1 if a promised cell that should run is not compatible; 3 if evidence is
+            missing only where no cell can run.
         declared: The declared floor.
         measured: The lowest release from which every tested one up to the newest is
             compatible, without an untested minor between; or None.
@@ -244,7 +245,7 @@ def _status(
     if not any(word == "works" for release, word in state.items() if release >= floor):
         return "no evidence", 3
     if failing or gaps:
-        return "unproved", 1
+        return "unproved", 1 if failing else 3
     return "holds", 0
 
 
@@ -273,7 +274,9 @@ def _sentence(
     which = "every one" if plan.sample == "all" else sampled
     if status == "unproved":
         return f"{claim} is not proved: {span}, but evidence for others is missing."
-    return f"{claim} holds: {span} ({which}), without a gap."
+    lower = measured is not None and measured < Version(plan.floor)
+    hint = f"; it could be as low as {measured}" if lower else ""
+    return f"{claim} holds: {span} ({which}), without a gap{hint}."
 
 
 def _below(standings: Iterable[Standing]) -> list[str]:

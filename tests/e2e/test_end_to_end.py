@@ -274,3 +274,13 @@ def test_a_selection_that_cannot_run_proves_nothing_and_says_so(tmp_path: Path) 
     project = make_project(tmp_path, {"1.0": tiny.GOOD})
     unknown = project.torchfloor("run", "--only", "tinydep7-cpu-py311")
     assert (unknown.status, "no cell tinydep7-cpu-py311 in the plan" in unknown.output) == (2, True)
+
+
+def test_a_floor_that_cannot_be_tested_is_no_success(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"1.0": tiny.GOOD, "1.1": tiny.GOOD})
+    wheel = project.root / "wheels/tinydep-1.0-py3-none-any.whl"
+    wheel.rename(wheel.with_name("tinydep-1.0-cp36-cp36m-plan9_z80.whl"))
+    ran = project.nox("-s", "compat")
+    assert ran.status == 3, ran.output
+    assert "tinydep>=1.0 is not proved: 1 release, 1.1, is compatible" in ran.output
+    assert "cpu: unavailable for 1.0: no wheel for this platform" in ran.output

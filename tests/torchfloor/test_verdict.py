@@ -62,11 +62,11 @@ ALL = [("1.0", "compatible"), ("1.1", "compatible"), ("1.2", "compatible")]
         ([("1.0", "incompatible")], "broken", 1, None),
         ([("1.0", "errored"), *ALL[1:]], "unproved", 1, "1.1"),
         ([("1.0", "missing"), *ALL[1:]], "unproved", 1, "1.1"),
-        ([("1.0", "not-run"), *ALL[1:]], "unproved", 1, "1.1"),
-        ([("1.0", "unavailable"), *ALL[1:]], "unproved", 1, "1.1"),
-        ([*ALL[:1], ("1.1", "not-run"), *ALL[2:]], "unproved", 1, "1.2"),
+        ([("1.0", "not-run"), *ALL[1:]], "unproved", 3, "1.1"),
+        ([("1.0", "unavailable"), *ALL[1:]], "unproved", 3, "1.1"),
+        ([*ALL[:1], ("1.1", "not-run"), *ALL[2:]], "unproved", 3, "1.2"),
         ([*ALL[:1], ("1.1", "errored"), *ALL[2:]], "unproved", 1, "1.2"),
-        ([*ALL[:2], ("1.2", "not-run")], "unproved", 1, "1.0"),
+        ([*ALL[:2], ("1.2", "not-run")], "unproved", 3, "1.0"),
         ([("1.0", "not-run"), ("1.1", "not-run")], "no evidence", 3, None),
         ([("1.0", "missing"), ("1.1", "errored")], "no evidence", 3, None),
         ([("0.9", "compatible"), ("1.0", "not-run")], "no evidence", 3, "0.9"),
@@ -88,6 +88,14 @@ def test_only_a_verdict_that_holds_has_exit_status_0() -> None:
             verdict = verdict_of([("1.0", first), ("1.1", second)])
             assert (verdict.exit_code == 0) == (first == second == "compatible"), (first, second)
             assert (verdict.exit_code == 0) == (verdict.status == "holds")
+
+
+@pytest.mark.parametrize(
+    ("below", "hint"),
+    [("compatible", "without a gap; it could be as low as 0.9."), ("errored", "without a gap.")],
+)
+def test_a_floor_that_is_higher_than_it_need_be_is_said(below: str, hint: str) -> None:
+    assert verdict_of([("0.9", below), *ALL]).sentence.endswith(hint)
 
 
 def test_a_minor_that_has_no_cell_is_a_gap() -> None:
