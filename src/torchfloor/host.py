@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
-import psutil
 from uv import find_uv_bin
 
 __all__ = [
@@ -100,7 +99,7 @@ def machine() -> Machine:
         system=platform.system(),
         architecture=platform.machine(),
         cpu=_cpu_model(),
-        cores=psutil.cpu_count() or 1,
+        cores=os.cpu_count() or 1,
     )
 
 
@@ -117,4 +116,4 @@ def free_space(folder: Path) -> int:
     """Return the free bytes of the file system that would hold the folder."""
     while not folder.exists():
         folder = folder.parent
-    return psutil.disk_usage(str(folder)).free
+    return shutil.disk_usage(folder).free

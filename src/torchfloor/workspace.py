@@ -20,7 +20,6 @@ from torchfloor.provenance import Inputs
 from torchfloor.records import read_record, read_records, write_atomically, write_record
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
-from torchfloor.run import run_cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +120,9 @@ class Workspace:
         if record is not None:
             say(f"nothing changed since {record.provenance.finished:%Y-%m-%d %H:%M} UTC: reused")
             return record
+        # What runs processes is not worth importing where cells are only listed.
+        from torchfloor.run import run_cell  # noqa: PLC0415
+
         self._make()
         record = run_cell(self.matrix, cell, self.folder, say)
         write_record(record, self.records)

@@ -82,7 +82,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("COLUMNS", "200")
     here = Host(pythons=("3.11",), platforms=("linux_x86_64",))
     monkeypatch.setattr("torchfloor.workspace.this_host", lambda: here)
-    monkeypatch.setattr("torchfloor.workspace.run_cell", made.run_cell)
+    monkeypatch.setattr("torchfloor.run.run_cell", made.run_cell)
     monkeypatch.setattr(
         "torchfloor.space.resolve_download", lambda _cell: Download(10**9, exact=True)
     )

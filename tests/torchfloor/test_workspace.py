@@ -123,7 +123,7 @@ def test_a_cell_is_obtained_once_and_then_told_as_reused(
         provenance = msgspec.structs.replace(record.provenance, **changes)
         return msgspec.structs.replace(record, provenance=provenance)
 
-    monkeypatch.setattr("torchfloor.workspace.run_cell", run_cell)
+    monkeypatch.setattr("torchfloor.run.run_cell", run_cell)
     cell = workspace.plan().cells[0]
     said: list[str] = []
     first = workspace.obtain(cell, said.append)
