@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,9 +28,6 @@ from torchfloor.record import (
 )
 from torchfloor.records import read_record, read_records, write_atomically, write_record
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 FULL = make_record(
     outcome="incompatible",
     failure=Failure("probes", "test_it.py::test_no: wrong", "tail"),
@@ -44,6 +42,8 @@ FULL = make_record(
         Probe("test_it.py::test_no", "big", "failed", 0.1, "wrong", "assert 1 == 2 | <b>"),
     ),
 )
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("record", [make_record(), FULL], ids=["small", "full"])
@@ -245,3 +245,14 @@ def test_any_values_at_all_are_read_or_refused_with_the_documented_error(
     file.write_bytes(content_of(**changes))
     with contextlib.suppress(RecordError):
         assert read_record(file).version is not None
+
+
+def test_the_published_schema_is_the_records_own() -> None:
+    published = json.loads((REPOSITORY / "docs/record.schema.json").read_text("utf-8"))
+    assert published == json.loads(msgspec.json.encode(schema()))
+
+
+def test_the_published_evidence_can_be_read() -> None:
+    records, errors = read_records(REPOSITORY / "evidence")
+    assert not errors
+    assert records
