@@ -21,6 +21,7 @@ __all__ = [
     "machine",
     "search_path",
     "uv",
+    "uv_environment",
 ]
 
 OLDEST_PYTHON = (3, 9)
@@ -55,6 +56,15 @@ def search_path() -> str:
     folders go before them.
     """
     return os.pathsep.join([*_pyenv_folders(), os.environ["PATH"]])
+
+
+def uv_environment(index: str) -> dict[str, str]:
+    """Return the environment in which uv finds every interpreter and uses an index.
+
+    Args:
+        index: The default index's URL; an argument would show its credentials to every user.
+    """
+    return {**os.environ, "PATH": search_path(), "UV_DEFAULT_INDEX": index}
 
 
 def interpreters() -> tuple[str, ...]:

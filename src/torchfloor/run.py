@@ -91,14 +91,11 @@ class _Run:
                 outcome: Outcome = "compatible"
             except _Stopped as stopped:
                 outcome, failure = stopped.outcome, stopped.failure
-            finally:
-                shutil.rmtree(self.folder, ignore_errors=True)
         return self._make_record(outcome, failure)
 
     def _install(self) -> None:
         self.say("install")
-        uv, environment = host.uv(), {**os.environ, "PATH": host.search_path()}
-        environment["UV_DEFAULT_INDEX"] = default_index()
+        uv, environment = host.uv(), host.uv_environment(default_index())
         log = self._log("install")
         commands = [
             install.create_arguments(uv, self.cell, self.environment),
@@ -109,7 +106,8 @@ class _Run:
             if ended.timed_out or ended.status != 0:
                 self._stop("errored", "install", self._why(ended, self._neutral(_uv_error(log))))
         python = install.environment_python(self.environment)
-        self.download = resolve_download(self.cell, python, self.folder / "cache")
+        environment["UV_CACHE_DIR"] = str(self.folder / "cache")
+        self.download = resolve_download(self.cell, environment, python)
         self.disk = _size(self.environment)
         self.say(f"installed in {self.seconds['install']:.0f} s; probes")
 
@@ -263,7 +261,7 @@ class _Run:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Give a cell an empty folder that no other run uses meanwhile."""
+    """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import tomllib
@@ -69,31 +68,35 @@ def estimate_downloads(cells: Sequence[Cell], records: Iterable[Record]) -> list
         if record.identity and record.identity.sha256 and record.provenance.download
     }
 
+    # Finding out the index takes a while: once for all, and not where nothing is to be resolved.
+    unknown = any(_sha256(cell) not in known for cell in cells)
+    environment = host.uv_environment(default_index()) if unknown else {}
+
+    def estimate(cell: Cell) -> Download:
+        return known.get(_sha256(cell)) or resolve_download(cell, environment)
+
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(
-            pool.map(lambda cell: known.get(_sha256(cell)) or resolve_download(cell), cells)
-        )
+        return list(pool.map(estimate, cells))
 
 
 def _sha256(cell: Cell) -> str | None:
     return cell.wheel.sha256 if cell.wheel else None
 
 
-def resolve_download(cell: Cell, python: Path | None = None, cache: Path | None = None) -> Download:
+def resolve_download(
+    cell: Cell, environment: Mapping[str, str], python: Path | None = None
+) -> Download:
     """Ask uv which files a cell installs, and add up their sizes.
 
     Args:
         cell: A cell with a wheel.
+        environment: uv's environment variables.
         python: The cell's interpreter, if it has been installed already.
-        cache: uv's cache folder, if not the user's own.
 
     Returns:
         The sum; only the wheel itself counts where the others cannot be found out.
     """
     assert cell.wheel is not None, cell.id  # noqa: S101 - documented
-    environment = {**os.environ, "UV_DEFAULT_INDEX": default_index(), "PATH": host.search_path()}
-    if cache is not None:
-        environment["UV_CACHE_DIR"] = str(cache)
     packages = _resolve(install.requirements(cell), str(python or cell.python), environment)
     own, name = cell.wheel.size or 0, canonicalize_name(cell.package)
     sizes = [_size_of(package) for package in packages if package["name"] != name]

@@ -84,7 +84,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setattr("torchfloor.workspace.this_host", lambda: here)
     monkeypatch.setattr("torchfloor.run.run_cell", made.run_cell)
     monkeypatch.setattr(
-        "torchfloor.space.resolve_download", lambda _cell: Download(10**9, exact=True)
+        "torchfloor.space.resolve_download", lambda _cell, _environment: Download(10**9, exact=True)
     )
     monkeypatch.setattr("torchfloor.host.free_space", lambda _folder: 10**12)
     return made

@@ -80,13 +80,14 @@ CELL = make_cell(wheel=make_wheel("1.0", size=100))
 def test_a_download_is_the_wheel_and_what_the_resolver_puts_beside_it(
     monkeypatch: pytest.MonkeyPatch, cell: Cell, run: Callable[..., None], download: Download
 ) -> None:
-    monkeypatch.setattr(space, "default_index", lambda: "https://index.invalid/")
     monkeypatch.setattr("subprocess.run", run)
-    assert space.resolve_download(cell) == download
+    assert space.resolve_download(cell, {}) == download
 
 
 def test_a_cell_that_ran_downloads_what_it_did_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(space, "resolve_download", lambda _cell: Download(1, exact=False))
+    monkeypatch.setattr(
+        space, "resolve_download", lambda _cell, _environment: Download(1, exact=False)
+    )
     other = make_cell("1.1", wheel=make_wheel("1.1", sha256="cd" * 32))
     record = make_record(provenance=msgspec.structs.replace(PROVENANCE, download=5000))
     estimated = estimate_downloads([CELL, other], [record])
@@ -96,7 +97,9 @@ def test_a_cell_that_ran_downloads_what_it_did_then(monkeypatch: pytest.MonkeyPa
 def test_wheels_without_digests_are_never_taken_for_each_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(space, "resolve_download", lambda _cell: Download(1, exact=False))
+    monkeypatch.setattr(
+        space, "resolve_download", lambda _cell, _environment: Download(1, exact=False)
+    )
     cell = make_cell(wheel=make_wheel("1.0", sha256=None))
     record = make_record(cell, provenance=msgspec.structs.replace(PROVENANCE, download=5000))
     assert estimate_downloads([cell], [record]) == [Download(1, exact=False)]
