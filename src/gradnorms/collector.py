@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import torch
 
 from gradnorms.gradients import (
-    Gradient,
+    Gradients,
     count_nonfinite,
     count_nonzeros,
     find_gradients,
@@ -250,14 +250,13 @@ def materialize_dual_grad_stats(async_stats: Mapping[str, Any]) -> DualGradientS
     )
 
 
-def _queue_stats(
-    gradients: Sequence[Gradient], thresholds: SeedGradientCollector
-) -> dict[str, Any]:
-    norms = measure_norms([gradient.stored for gradient in gradients])
+@torch.no_grad()
+def _queue_stats(gradients: Gradients, thresholds: SeedGradientCollector) -> dict[str, Any]:
+    norms = measure_norms(gradients.stored)
     exploding = (norms > thresholds.exploding_threshold) | ~torch.isfinite(norms)
     return {
-        "_empty": not gradients,
-        "_n_grads": len(gradients),
+        "_empty": not gradients.stored,
+        "_n_grads": len(gradients.stored),
         "_total_squared_norm": norms.square().sum(),
         "_all_norms": norms,
         "_n_vanishing": (norms < thresholds.vanishing_threshold).sum(),
@@ -277,10 +276,11 @@ def _read_stats(
     return assess(norm, queued["_n_grads"], vanishing, exploding), norms, rest
 
 
+@torch.no_grad()
 def _collect_metrics(
-    gradients: Sequence[Gradient], thresholds: SeedGradientCollector
+    gradients: Gradients, thresholds: SeedGradientCollector
 ) -> GradientHealthMetrics:
-    tensors = [gradient.stored for gradient in gradients]
+    tensors = gradients.stored
     counts = [count_nonzeros(tensors), count_nonfinite([t for t in tensors if not on_host(t)])]
     stats, norms, counted = _read_stats(_queue_stats(gradients, thresholds), counts)
     (nonzeros,), (nans, infs) = counted
@@ -288,7 +288,7 @@ def _collect_metrics(
     # accelerator a second synchronisation; in the host's memory it costs nothing.
     suspects = [t for t, norm in zip(tensors, norms) if on_host(t) and not math.isfinite(norm)]
     host_nans, host_infs = count_nonfinite(suspects).tolist() if suspects else (0, 0)
-    elements = sum(gradient.size for gradient in gradients)
+    elements = gradients.size
     smallest, largest, ratio = measure_spread(norms)
     return GradientHealthMetrics(
         **stats,
@@ -301,12 +301,12 @@ def _collect_metrics(
     )
 
 
+@torch.no_grad()
 def _queue_squared_sum(
     parameters: Iterable[Tensor], device: str | torch.device
 ) -> tuple[Tensor, int]:
     gradients = find_gradients(parameters)
-    if not gradients:
+    if not gradients.stored:
         dtype = accumulator(torch.device(device).type)
         return torch.zeros((), dtype=dtype, device=device), 0
-    norms = measure_norms([gradient.stored for gradient in gradients])
-    return norms.square().sum(), sum(gradient.size for gradient in gradients)
+    return measure_norms(gradients.stored).square().sum(), gradients.size

@@ -9,7 +9,12 @@ import torch
 from gradnorms.paths import accumulator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
+
+PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
+"""The classes whose elements lie in memory, where nobody overrides what operators do."""
 
 # Since 1.10, conjugation may be a flag on a tensor instead of numbers in memory.
 _LAZY_CONJUGATION = hasattr(torch.Tensor, "resolve_conj")
@@ -59,6 +64,37 @@ def magnitudes(pairs: Tensor) -> Tensor:
     wide = pairs.to(accumulator(pairs.device.type))
     peaks = unit_scale(wide.detach().abs().max(dim=-1, keepdim=True)[0])
     return torch.view_as_complex(wide / peaks).abs() * peaks.squeeze(-1)
+
+
+def flat_view(tensor: Tensor) -> Tensor | None:
+    """Return a dense tensor's elements as they lie in memory, (numel,); None if it has gaps.
+
+    Args:
+        tensor: strided, in any memory format: a transposed or channels-last tensor has no gaps.
+    """
+    if tensor.is_contiguous():
+        return tensor.view(-1)
+    ordered = tensor.permute(*sorted(range(tensor.dim()), key=tensor.stride, reverse=True))
+    return ordered.view(-1) if ordered.is_contiguous() else None
+
+
+def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
+    """Yield the elements in flat tensors of at most so many, copying no more than one at a time.
+
+    Args:
+        tensor: strided; of any size, since an expanded tensor may be larger than memory.
+        size: at least 1.
+    """
+    flat = flat_view(tensor)
+    if flat is not None:
+        yield from torch.split(flat, size)
+    elif tensor.numel() <= size:
+        yield tensor.reshape(-1)
+    else:
+        longest = max(range(tensor.dim()), key=tensor.size)
+        step = max(1, size * tensor.size(longest) // tensor.numel())
+        for part in torch.split(tensor, step, longest):
+            yield from pieces(part, size)
 
 
 def unit_scale(peak: Tensor) -> Tensor:

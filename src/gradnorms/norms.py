@@ -10,24 +10,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gradnorms.elements import as_pairs, magnitudes, stored_elements, unit_scale
-from gradnorms.paths import PATHS, Path, accumulator, choose, tracing
+from gradnorms.elements import PLAIN, as_pairs, magnitudes, stored_elements
+from gradnorms.paths import PATHS, choose, tracing
+from gradnorms.rounding import narrow
+from gradnorms.rows import stack_norms
+from gradnorms.wide import wide_norms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# float32 reaches from 1.4e-45 to 3.4e38: its sixth powers, and sums of 1e70 of them, are normal
-# float64 numbers, and so are those of the half types.
-_LARGEST_ROOMY_ORDER = 6.0
-# Below it, the root of a sum of two powers leaves float64, and of one, every digit counts.
-_SMALLEST_ROOMY_ORDER = 2.0**-12
+_EUCLIDEAN = 2
 # Larger integers may not fit torch's; the nearest float64 makes no difference to the norm.
 _LARGEST_INTEGER_ORDER = 2**53
-# Where a release rounds the order to float32, it leaves these, and integers, alone.
-_FLOAT32_ORDERS = frozenset({n / 2 for n in range(-64, 65)} | {math.inf, -math.inf})
 _COMPLEX32 = getattr(torch, "complex32", None)  # 1.11 has none
-# Bounds the copies that casting and scaling make: on a CPU to what its cache holds.
-_BATCH_ELEMENTS, _BATCH_ELEMENTS_CPU = 2**24, 2**18
 
 
 class NormError(ValueError):
@@ -81,24 +76,62 @@ def compute_norms(
     """
     batch = _as_list(tensors)
     p = _as_order(ord)
+    if not batch:
+        return []
+    if tracing():
+        return [_traced_norm(index, tensor, p, dtype) for index, tensor in enumerate(batch)]
+    if p == _EUCLIDEAN and dtype in (None, batch[0].dtype):
+        # Nothing else to ask about each tensor: most lists end here.
+        norms = stack_norms(batch)
+        if norms is not None:
+            return list(norms.unbind())
+    return _grouped_norms(batch, p, dtype)
+
+
+def _grouped_norms(batch: list[Tensor], p: float, dtype: torch.dtype | None) -> list[Tensor]:
+    """Return the norms of tensors of all kinds, those of one kind together."""
     norms: dict[int, Tensor] = {}
-    groups: dict[str, list[tuple[int, Tensor]]] = {}
+    groups: dict[tuple[object, ...], list[tuple[int, Tensor]]] = {}
     targets = [_result_dtype(index, tensor, p, dtype) for index, tensor in enumerate(batch)]
-    for index, tensor in enumerate(batch):
+    for index, (tensor, target) in enumerate(zip(batch, targets)):
         elements = tensor if tensor.device.type == "meta" else _elements(tensor, p)
         if elements.numel() == 0 or elements.device.type == "meta":
             # Zero-size tensors stay out of the batch: in some releases they corrupt the rest.
-            norms[index] = _without_values(tensor, targets[index])
+            norms[index] = _without_values(tensor, target)
         else:
-            key = _group_key(elements)
-            if key not in groups:
-                groups[key] = []
-            groups[key].append((index, elements))
+            # Lists that mix devices or special tensors (fake ones, say) can come back
+            # uninitialised.
+            kind = (type(elements), elements.device, elements.dtype, _tracked(elements), target)
+            groups.setdefault(kind, []).append((index, elements))
     for members in groups.values():
-        results = _group_norms([elements for _, elements in members], p)
-        for (index, _), result in zip(members, results):
-            norms[index] = result.to(targets[index])
+        target = targets[members[0][0]]
+        results = _group_norms([elements for _, elements in members], p, target)
+        norms.update(zip((index for index, _ in members), results))
     return [norms[index] for index in range(len(batch))]
+
+
+def _group_norms(tensors: list[Tensor], p: float, target: torch.dtype) -> Sequence[Tensor]:
+    """Return the norms of dense, real, non-empty tensors of one kind."""
+    norms = stack_norms(tensors, target) if p == _EUCLIDEAN else None
+    if norms is not None:
+        return norms.unbind()
+    device_type = tensors[0].device.type
+    # Only the loop is differentiable on every release.
+    path = choose(device_type, ("loop",) if _tracked(tensors[0]) else PATHS)
+    found = wide_norms(path, tensors, p)
+    if type(tensors[0]) in PLAIN:
+        return narrow(torch.stack(found), target).unbind()
+    return [norm.to(target) for norm in found]
+
+
+def _traced_norm(index: int, tensor: Tensor, p: float, dtype: torch.dtype | None) -> Tensor:
+    """Return one norm by operators that torch.compile of every release can trace and fuse."""
+    target = _result_dtype(index, tensor, p, dtype)
+    elements = _elements(tensor, p)
+    if elements.numel() == 0:
+        return _without_values(tensor, target)
+    path = choose(elements.device.type, ("loop",))
+    return wide_norms(path, [elements], p)[0].to(target)
 
 
 def _as_list(tensors: Iterable[Tensor]) -> list[Tensor]:
@@ -107,6 +140,8 @@ def _as_list(tensors: Iterable[Tensor]) -> list[Tensor]:
         msg = "compute_norms takes an iterable of tensors, not one tensor: pass [tensor]"
         raise TypeError(msg)
     batch = list(tensors)
+    if set(map(type, batch)) <= PLAIN:
+        return batch
     for index, tensor in enumerate(batch):
         if not isinstance(tensor, Tensor):
             msg = f"item {index} is a {type(tensor).__name__}, not a tensor: leave it out"
@@ -178,17 +213,6 @@ def _widens(wide: torch.dtype, narrow: torch.dtype) -> bool:
     return to.max >= given.max and to.eps <= given.eps
 
 
-def _group_key(tensor: Tensor) -> str:
-    """Return what tensors must share to be reduced in one call.
-
-    Lists that mix devices or special tensors (fake ones, say) can come back uninitialised. A
-    string, because torch.compile of 2.1 takes no other compound keys (nor ``type(tensor)``).
-    """
-    kind = tensor.__class__
-    special = "" if kind in (Tensor, torch.nn.Parameter) else kind.__name__
-    return f"{tensor.device} {tensor.dtype} {special} {_tracked(tensor)}"
-
-
 def _tracked(tensor: Tensor) -> bool:
     """Tell whether autograd will ask for the derivative of this tensor's norm."""
     return tensor.requires_grad and torch.is_grad_enabled()
@@ -210,83 +234,4 @@ def _elements(tensor: Tensor, p: float) -> Tensor:
     if stored.numel() == 0 or not stored.dtype.is_complex:
         return stored
     pairs = as_pairs(stored)
-    return pairs if p == 2 else magnitudes(pairs)  # noqa: PLR2004 - |z|^2 = re^2 + im^2
-
-
-def _group_norms(tensors: Sequence[Tensor], p: float) -> list[Tensor]:
-    """Return the norms, in the accumulator's dtype, of tensors of one device and dtype."""
-    device_type = tensors[0].device.type
-    # Only the loop is differentiable on every release.
-    path = choose(device_type, ("loop",) if _tracked(tensors[0]) else PATHS)
-    dtype = accumulator(device_type)
-    norms: list[Tensor] = []
-    for batch in _batches(tensors):
-        norms.extend(_batch_norms(path, batch, p, dtype))
-    return norms
-
-
-def _batches(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Split the list so that the tensors of one batch, unless it is only one, stay in bounds."""
-    batches: list[list[Tensor]] = []
-    bound = _BATCH_ELEMENTS_CPU if tensors[0].device.type == "cpu" else _BATCH_ELEMENTS
-    room = 0
-    for tensor in tensors:
-        if not batches or tensor.numel() > room:
-            batches.append([])
-            room = bound
-        batches[-1].append(tensor)
-        room -= tensor.numel()
-    return batches
-
-
-def _batch_norms(
-    path: Path, tensors: Sequence[Tensor], p: float, dtype: torch.dtype
-) -> Sequence[Tensor]:
-    """Return the norms by this path, or by the loop if the path refuses these tensors."""
-    if tracing():
-        return _safe_norms(path, tensors, p, dtype)
-    try:
-        return _safe_norms(path, tensors, p, dtype)
-    except Exception:  # noqa: BLE001 - whatever a release raises means that it refuses
-        loop = choose(tensors[0].device.type, ("loop",))
-        return _safe_norms(loop, [tensor.to(dtype) for tensor in tensors], p, dtype)
-
-
-def _safe_norms(
-    path: Path, tensors: Sequence[Tensor], p: float, dtype: torch.dtype
-) -> Sequence[Tensor]:
-    """Return the norms without letting powers leave the accumulator's range.
-
-    ||x|| = s ||x / s|| for any s > 0. With s the largest magnitude (for a negative order the
-    smallest), powers that underflow are negligible beside the one that is exactly 1.
-    """
-    if _fits(tensors[0].dtype, p, dtype):
-        return _plain_norms(path, tensors, p, dtype)
-    extreme = math.inf if p > 0 else -math.inf
-    peaks = path.norms([tensor.detach() for tensor in tensors], extreme, dtype)
-    scales = unit_scale(torch.stack(list(peaks))).unbind()
-    scaled = [tensor.to(dtype) / scale for tensor, scale in zip(tensors, scales)]
-    norms = _plain_norms(path, scaled, p, dtype)
-    return [norm * scale for norm, scale in zip(norms, scales)]
-
-
-def _plain_norms(
-    path: Path, tensors: Sequence[Tensor], p: float, dtype: torch.dtype
-) -> Sequence[Tensor]:
-    """Return the norms as the path's operator sums them, or by the definition if it rounds p."""
-    if path.fine_orders or isinstance(p, int) or p in _FLOAT32_ORDERS:
-        return path.norms(tensors, p, dtype)
-    return [tensor.to(dtype).abs().pow(p).sum().pow(1 / p) for tensor in tensors]
-
-
-def _fits(source: torch.dtype, p: float, dtype: torch.dtype) -> bool:
-    """Tell whether powers of any number of the source dtype can be summed in the other as is."""
-    if p in (0.0, math.inf, -math.inf):
-        return True
-    if -_SMALLEST_ROOMY_ORDER < p < _SMALLEST_ROOMY_ORDER:
-        return False
-    if source != dtype and dtype == torch.float64:
-        return -_LARGEST_ROOMY_ORDER <= p <= _LARGEST_ROOMY_ORDER
-    # In these orders the power of a number that a dtype holds is a normal number of that dtype,
-    # and a sum of powers overflows only where the norm does.
-    return -0.5 <= p <= 1  # noqa: PLR2004
+    return pairs if p == _EUCLIDEAN else magnitudes(pairs)  # |z|^2 = re^2 + im^2

@@ -20,6 +20,9 @@ from torch import Tensor
 Norms = Callable[[Sequence[Tensor], float, torch.dtype], Sequence[Tensor]]
 """Norms of order p of dense, real, non-empty tensors of one device and dtype, as another dtype."""
 
+Rows = Callable[[Tensor, float], Tensor]
+"""Norms of order p of the rows of a dense, real matrix (m, n): (m,), in its dtype."""
+
 PATHS = ("public", "private", "loop")
 
 # Their squares, cubes and sums are exact, and no two orders agree on all three.
@@ -27,6 +30,9 @@ _KNOWN = ((3.0, -4.0), (2.0, -3.0, 6.0), (-0.5,))
 # Order 2 must work. In another order a path may refuse (its caller then takes the loop for
 # that call), but an answer must be right.
 _TRIED_ORDERS = (2.0, 1.0, 3.0, 0.5, 0.0, -1.0, math.inf, -math.inf)
+# Longer than a vector register, so that vectorised sums are tried, and with a remainder.
+_KNOWN_ROWS = tuple(tuple(float(n * n % k + 1) for n in range(43)) for k in (7, 5))
+_TRIED_ROW_ORDERS = (2.0, 1.0, 3.0, 0.5, -1.0)
 _FINE_ORDER = 0.1  # no float32 number
 _TOLERANCE, _FINE = 1e-6, 1e-12
 _WITHOUT_FLOAT64 = frozenset({"mps"})
@@ -37,6 +43,7 @@ class Path(NamedTuple):
 
     name: str  # as in PATHS
     norms: Norms
+    rows: Rows  # by an operator of the loop, whichever path it is
     fine_orders: bool  # False where the operator rounds the order to float32
 
 
@@ -72,12 +79,12 @@ def choose(device_type: str, names: tuple[str, ...] = PATHS) -> Path:
     if _forced and names == PATHS:
         return _forced[-1]
     if tracing():
-        return Path("loop", _first_loop, fine_orders=False)
+        return Path("loop", _first_loop, rows=_defined_rows, fine_orders=False)
     found, entries = _found.get((names, device_type)), _entries()
     if found is not None and all(map(operator.is_, found.entries, entries)):
         return found.path
     if not _readable(device_type):
-        return Path("loop", _first_loop, fine_orders=False)
+        return Path("loop", _first_loop, rows=_defined_rows, fine_orders=False)
     path = _first_working(names, device_type)
     _found[names, device_type] = _Finding(path, entries)
     return path
@@ -166,7 +173,8 @@ def _first_working(names: Sequence[str], device_type: str) -> Path:
     for name in names:
         for norms in _candidates(name):
             if _works(norms, device_type):
-                return Path(name, norms, _answers(norms, _FINE_ORDER, device_type, _FINE))
+                fine = _answers(norms, _FINE_ORDER, device_type, _FINE)
+                return Path(name, norms, _first_rows(device_type), fine)
     msg = (
         f"torch {torch.__version__} has no working {' or '.join(names)} path for norms on "
         f"{device_type}: its operators are missing, refuse or answer wrongly. "
@@ -215,6 +223,44 @@ def _flat_norm(entry: Callable[..., Tensor], tensor: Tensor, p: float) -> Tensor
     if p == -math.inf:
         return tensor.abs().min()
     return entry(tensor.reshape(-1), p)
+
+
+def _first_rows(device_type: str) -> Rows:
+    """Return the first operator that gives right norms of rows; the definition if none does."""
+    entries = (getattr(getattr(torch, "linalg", None), "vector_norm", None), torch.norm)
+    for entry in filter(None, entries):
+        rows = _by_rows(entry)
+        if _rows_work(rows, device_type):
+            return rows
+    return _defined_rows
+
+
+def _defined_rows(matrix: Tensor, p: float) -> Tensor:
+    return matrix.abs().pow(p).sum(1).pow(1 / p)
+
+
+def _by_rows(entry: Callable[..., Tensor]) -> Rows:
+    return lambda matrix, p: entry(matrix, p, 1)
+
+
+def _rows_work(rows: Rows, device_type: str) -> bool:
+    try:
+        return all(
+            _rows_answer(rows, p, dtype, device_type)
+            for p in _TRIED_ROW_ORDERS
+            for dtype in (torch.float32, accumulator(device_type))
+        )
+    except Exception:  # noqa: BLE001 - whatever a release raises means that it refuses
+        return False
+
+
+def _rows_answer(rows: Rows, p: float, dtype: torch.dtype, device_type: str) -> bool:
+    norms = rows(torch.tensor(_KNOWN_ROWS, dtype=dtype, device=device_type), p)
+    expected = [_expected(row, p) for row in _KNOWN_ROWS]
+    found = norms.tolist()
+    return norms.dtype == dtype and all(
+        math.isclose(*pair, rel_tol=_TOLERANCE) for pair in zip(found, expected)
+    )
 
 
 def _first_loop(tensors: Sequence[Tensor], p: float, dtype: torch.dtype) -> Sequence[Tensor]:

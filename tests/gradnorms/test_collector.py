@@ -127,6 +127,20 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+def norms_without_looking(tensors: list[Tensor], *, dtype: torch.dtype) -> list[Tensor]:
+    """Stands in for compute_norms, which may look at values in the host's memory."""
+    return [torch.linalg.vector_norm(tensor, dtype=dtype) for tensor in tensors]
+
+
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Treat gradients as if they were not in the host's memory, where looking costs nothing."""
+    monkeypatch.setattr(gradients, "estimate_norms", lambda _: None)
+    monkeypatch.setattr(gradients, "compute_norms", norms_without_looking)
+    for module in (gradients, collector):
+        monkeypatch.setattr(module, "on_host", lambda _: False)
+
+
 class TestDefaults:
     def test_the_exploding_threshold_is_ten_times_the_default_clip_norm(self) -> None:
         assert DEFAULT_VANISHING_THRESHOLD == 1e-7
@@ -581,17 +595,15 @@ class TestAsync:
         assert (materialize_grad_stats(stats), materialize_dual_grad_stats(dual)) == expected
         assert expected[0]["gradient_norm"] == pytest.approx(3 * math.sqrt(math.prod(shape)))
 
-    def test_reads_nothing_back(self, reads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(gradients, "compute_norms", norms_without_looking)
+    @pytest.mark.usefixtures("away")
+    def test_reads_nothing_back(self, reads: list[str]) -> None:
         parameters = [*parameters_of([1.0], [NAN, INF]), embedding_of([1, 1])]
         collect_seed_gradients_async(parameters)
         collect_dual_gradients_async(parameters, parameters)
         assert reads == []
 
-    def test_the_others_read_back_once(
-        self, reads: list[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(gradients, "compute_norms", norms_without_looking)
+    @pytest.mark.usefixtures("away")
+    def test_the_others_read_back_once(self, reads: list[str]) -> None:
         parameters = [*parameters_of([1.0], [2.0]), embedding_of([1, 1])]
         for collect in (collect_seed_gradients, metrics_of):
             reads.clear()
@@ -605,18 +617,10 @@ class TestAsync:
         assert collect_seed_gradients([]) == NOTHING
         assert reads == []
 
-    def test_counting_nan_off_the_host_takes_no_second_reading(
-        self, reads: list[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(gradients, "compute_norms", norms_without_looking)
-        monkeypatch.setattr(collector, "on_host", lambda _: False)
+    @pytest.mark.usefixtures("away")
+    def test_counting_nan_off_the_host_takes_no_second_reading(self, reads: list[str]) -> None:
         assert metrics_of(parameters_of([NAN, INF, NAN])).nan_count == 2
         assert reads == ["tolist"]
-
-
-def norms_without_looking(tensors: list[Tensor], *, dtype: torch.dtype) -> list[Tensor]:
-    """Stands in for compute_norms, which may look at values in the host's memory."""
-    return [torch.linalg.vector_norm(tensor, dtype=dtype) for tensor in tensors]
 
 
 class TestDual:
@@ -687,6 +691,7 @@ class TestDevices:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(gradients, "accumulator", lambda _: torch.float32)
+        monkeypatch.setattr(gradients, "estimate_norms", lambda _: None)
         flaws = torch.full((2**24 + 1,), NAN, dtype=torch.float16)
         parameters = parameters_of([2.0**70] * 4, [2.0**69])
         assert collect_seed_gradients_async(parameters)["_all_norms"].dtype == torch.float32

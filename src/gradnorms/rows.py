@@ -1,0 +1,281 @@
+"""L2 norms of plain tensors in the host's memory, in rows: one pass, accurate and safe.
+
+A long sum in float32 loses digits: adding a square to a sum a million times as large rounds away
+most of it. So every tensor is cut into rows short enough that little is lost, whose norms are
+combined in float64. That reads the elements once, as one long sum would. Equally shaped small
+tensors become the rows of one matrix, which spares a call for each.
+
+What squares take out of the working dtype's range shows in the result (infinity, NaN, or next to
+nothing), and only such a tensor is measured again, in float64 and scaled.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+import torch
+
+from gradnorms.elements import PLAIN, flat_view, pieces
+from gradnorms.paths import choose
+from gradnorms.rounding import exceeds, halfway, narrow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import Tensor
+
+    from gradnorms.paths import Path
+
+_WIDE = torch.float64
+_HALVES = frozenset({torch.float16, torch.bfloat16})
+_ACCURATE = frozenset({torch.float32, _WIDE}) | _HALVES
+# Longest rows. The kernels add float32 numbers in 8 lanes: the worst that a row of 768 equal
+# numbers loses is 8e-7 of its norm (found by trying 20,000). In float64 they may use one lane.
+_LONGEST = {torch.float32: 768, _WIDE: 64}
+# Norms below it may have lost squares that underflowed: up to 1.2e-38 each in float32, so that
+# 1e11 of them still weigh less than 1e-7 of the smallest sound square; float64 alike.
+_SMALLEST_SOUND = {torch.float32: 2.0**-33, _WIDE: 2.0**-460}
+# Of the results, relative. Half types are decided by exact arithmetic where this leaves a doubt.
+_ERROR = {torch.float32: 1e-6, _WIDE: 1e-13}
+# Copying a tensor into a matrix costs less than a call of its own, up to about this size.
+_LARGEST_STACKED, _FEWEST_STACKED = 2**13, 4
+# Elements of a matrix, or of a piece that is cast: what fits a processor's own cache.
+_PIECE = 2**18
+
+
+def stack_norms(tensors: Sequence[Tensor], dtype: torch.dtype | None = None) -> Tensor | None:
+    """Return the L2 norms of the tensors in one tensor of shape (number of tensors,), or None.
+
+    Args:
+        tensors: at least one, of any kind.
+        dtype: of the result, at least as wide as the tensors'; None means theirs. float16 and
+            bfloat16 norms are correctly rounded, float32 ones right to 1e-6, float64 to 1e-14.
+
+    Returns:
+        None where the tensors are not all in the host's memory, dense, plain, untracked by
+        autograd and of one floating dtype, or torch refuses, for example because values cannot
+        be read now.
+    """
+    target = tensors[0].dtype if dtype is None else dtype
+    norms = _measure(tensors, _WIDE if target == _WIDE else torch.float32)
+    if norms is None:
+        return None
+    return _round(tensors, norms, target) if target in _HALVES else norms.to(target)
+
+
+def estimate_norms(tensors: Sequence[Tensor]) -> Tensor | None:
+    """Return what `stack_norms` does, as float64, right to 1e-6 (1e-14 if the tensors are)."""
+    return _measure(tensors, _WIDE if tensors[0].dtype == _WIDE else torch.float32)
+
+
+def row_norms(path: Path, flat: Tensor, length: int, p: float = 2.0) -> Tensor:
+    """Return the norms of consecutive rows of a flat tensor; what remains is the last row."""
+    whole = flat.numel() // length * length
+    if whole == flat.numel():
+        return path.rows(flat.view(-1, length), p)
+    rest = path.rows(flat[whole:].view(1, -1), p)
+    return torch.cat([path.rows(flat[:whole].view(-1, length), p), rest]) if whole else rest
+
+
+def _measure(tensors: Sequence[Tensor], working: torch.dtype) -> Tensor | None:
+    if not _are_plain(tensors):
+        return None
+    path = choose("cpu")
+    try:
+        return _sound_norms(path, tensors, working)
+    except Exception:  # noqa: BLE001 - whatever a release raises means that it refuses
+        return None
+
+
+def _are_plain(tensors: Sequence[Tensor]) -> bool:
+    # Each attribute in one sweep: a loop over 1000 small tensors would take as long as the norms.
+    # Those that a list can hardly differ in are left to what refuses to stack such tensors.
+    first = tensors[0]
+    return (
+        first.device.type == "cpu"
+        and first.layout == torch.strided
+        and first.dtype in _ACCURATE
+        and set(map(type, tensors)) <= PLAIN
+        and len(set(map(attrgetter("dtype"), tensors))) == 1
+        and not (torch.is_grad_enabled() and any(map(attrgetter("requires_grad"), tensors)))
+    )
+
+
+class _Stack(NamedTuple):
+    """Equally shaped tensors that become rows of a matrix."""
+
+    size: int
+    choose: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+    numel: int
+    row: int  # how many elements a row has; does not always divide numel
+
+
+class _Plan(NamedTuple):
+    """How a list of tensors of these shapes is measured."""
+
+    stacks: tuple[_Stack, ...]
+    singles: tuple[tuple[int, int], ...]  # index, and length of the rows that divide it, or 0
+    empty: int
+    order: Tensor | None  # where each tensor's norm stands among those of the above, in order
+
+
+@lru_cache(maxsize=64)
+def _plan(shapes: tuple[torch.Size, ...], longest: int) -> _Plan:
+    """Plan once for all lists of these shapes: a model's gradients keep theirs."""
+    members: dict[torch.Size, list[int]] = {}
+    for index, shape in enumerate(shapes):
+        members.setdefault(shape, []).append(index)
+    stacks, singles, empty = [], [], []
+    found: list[int] = []
+    for shape, indices in members.items():
+        numel = math.prod(shape)
+        row = _row_length(numel, longest)
+        if numel == 0:
+            empty += indices
+        elif numel <= _LARGEST_STACKED and len(indices) >= _FEWEST_STACKED:
+            everything = len(indices) == len(shapes)
+            chosen: Any = list if everything else itemgetter(*indices)
+            stacks.append(_Stack(len(indices), chosen, numel, row or longest))
+            found += indices
+        else:
+            singles += [(index, row) for index in indices]
+    found += [*(index for index, _ in singles), *empty]
+    order = None
+    if found != sorted(found):
+        places = {index: place for place, index in enumerate(found)}
+        order = torch.tensor([places[index] for index in range(len(found))], device="cpu")
+    return _Plan(tuple(stacks), tuple(singles), len(empty), order)
+
+
+@lru_cache(maxsize=4096)
+def _row_length(numel: int, longest: int) -> int:
+    """Return the largest length of rows that divides the number of elements, or 0."""
+    if numel <= longest:
+        return numel
+    return next((n for n in range(longest, longest // 8, -1) if numel % n == 0), 0)
+
+
+def _sound_norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
+    """Return the norms in float64, from squares in the working dtype where those are sound."""
+    norms = _norms(path, tensors, working)
+    values = norms.tolist()
+    # The sum is finite if all are, and min() can be trusted if there is no NaN.
+    if math.isfinite(sum(values)) and min(values) >= _SMALLEST_SOUND[working]:
+        return norms
+    for index, value in enumerate(values):
+        if not _SMALLEST_SOUND[working] <= value < math.inf:
+            norms[index] = _wide_norm(path, tensors[index])
+    return norms
+
+
+def _norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
+    plan = _plan(tuple(map(attrgetter("shape"), tensors)), _LONGEST[working])
+    found = [norms for stack in plan.stacks for norms in _stacked(path, tensors, stack, working)]
+    if plan.singles:
+        rows = [_short(path, tensors[index], length, working) for index, length in plan.singles]
+        found.append(torch.stack([*path.norms(rows, 2.0, _WIDE)]))
+    if plan.empty:
+        found.append(torch.zeros(plan.empty, dtype=_WIDE, device="cpu"))
+    norms = found[0] if len(found) == 1 else torch.cat(found)
+    return norms if plan.order is None else norms[plan.order]
+
+
+def _stacked(
+    path: Path, tensors: Sequence[Tensor], stack: _Stack, working: torch.dtype
+) -> Iterable[Tensor]:
+    """Yield the norms of the tensors of a stack, as many at a time as a cache holds."""
+    chosen = stack.choose(tensors)
+    step = max(1, _PIECE // stack.numel)
+    for start in range(0, stack.size, step):
+        matrix = torch.stack(chosen[start : start + step]).to(working)
+        count = len(matrix)
+        if stack.numel % stack.row:
+            matrix = torch.nn.functional.pad(matrix.view(count, -1), (0, -stack.numel % stack.row))
+        norms = path.rows(matrix.view(-1, stack.row), 2.0).to(_WIDE)
+        yield norms if len(norms) == count else path.rows(norms.view(count, -1), 2.0)
+
+
+def _short(path: Path, tensor: Tensor, length: int, working: torch.dtype) -> Tensor:
+    """Return a flat float64 tensor that has the norm of this one: the norms of its rows."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        raise NotImplementedError
+    if tensor.dtype == working and length == tensor.numel():
+        norms = tensor.reshape(-1)
+    elif tensor.dtype == working and length and tensor.is_contiguous():
+        norms = path.rows(tensor.view(-1, length), 2.0)
+    else:
+        norms = _all_rows(path, _cast_pieces(tensor, working))
+    norms = norms.to(_WIDE)
+    while working == _WIDE and norms.numel() > _LONGEST[_WIDE]:
+        norms = row_norms(path, norms, _LONGEST[_WIDE])
+    return norms
+
+
+def _cast_pieces(tensor: Tensor, dtype: torch.dtype) -> Iterable[Tensor]:
+    """Yield flat tensors of the elements, copying little at a time, and nothing if possible."""
+    flat = flat_view(tensor) if tensor.dtype == dtype else None
+    return [flat] if flat is not None else (p.to(dtype) for p in pieces(tensor, _PIECE))
+
+
+def _all_rows(path: Path, flats: Iterable[Tensor]) -> Tensor:
+    return torch.cat([row_norms(path, flat, _LONGEST[flat.dtype]) for flat in flats])
+
+
+def _wide_norm(path: Path, tensor: Tensor) -> Tensor:
+    """Return the norm in float64, from squares that cannot leave its range."""
+    peaks = [piece.abs().max().to(_WIDE) for piece in pieces(tensor, _PIECE)]
+    if not peaks:
+        return torch.zeros((), dtype=_WIDE, device="cpu")
+    peak = torch.stack(peaks).max()
+    if not 0 < peak < math.inf:
+        return peak  # which is the norm: 0, infinity or NaN
+    # float64 holds the squares of all other dtypes. Halves of the exponent, since 2.0**1074 is
+    # not a float64 number.
+    exponent = -math.frexp(peak.item())[1] if tensor.dtype == _WIDE else 0
+    up, down = _powers(exponent), _powers(-exponent)
+    scaled = (piece.to(_WIDE) * up[0] * up[1] for piece in pieces(tensor, _PIECE))
+    norm = path.norms([_short(path, _all_rows(path, scaled), 0, _WIDE)], 2.0, _WIDE)[0]
+    return norm * down[0] * down[1]
+
+
+def _powers(exponent: int) -> tuple[float, float]:
+    """Return two powers of 2 whose product is 2^exponent."""
+    half = exponent // 2
+    return 2.0**half, 2.0 ** (exponent - half)
+
+
+def _round(tensors: Sequence[Tensor], norms: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the norms correctly rounded to a half type, computing doubtful ones again."""
+    path = choose("cpu")
+    rounded = narrow(norms, dtype)
+    for index in _doubtful(norms, _ERROR[torch.float32], dtype):
+        wide = _wide_norm(path, tensors[index]).reshape(1)
+        rounded[index] = narrow(wide, dtype)[0]
+        if _doubtful(wide, _ERROR[_WIDE], dtype):
+            rounded[index] = _decided(tensors[index], wide, dtype)
+    return rounded
+
+
+def _doubtful(norms: Tensor, error: float, dtype: torch.dtype) -> list[int]:
+    """Return where a norm with this relative error may round either way."""
+    low, high = narrow(norms * (1 - error), dtype), narrow(norms * (1 + error), dtype)
+    found: list[int] = (low < high).nonzero().reshape(-1).tolist()
+    return found
+
+
+def _decided(tensor: Tensor, norm: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round a norm that lies next to the middle of two numbers, by exact arithmetic."""
+    low = narrow(norm * (1 - _ERROR[_WIDE]), dtype)[0]
+    high = narrow(norm * (1 + _ERROR[_WIDE]), dtype)[0]
+    middle = halfway(low.item(), dtype)
+    squares = chain.from_iterable(
+        piece.to(_WIDE).square().tolist() for piece in pieces(tensor, _PIECE)
+    )
+    side = exceeds(squares, middle**2)
+    if side == 0:
+        return torch.tensor(middle, dtype=_WIDE, device="cpu").to(dtype)  # the even one
+    return high if side > 0 else low
