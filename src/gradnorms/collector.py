@@ -78,8 +78,8 @@ class SeedGradientCollector:
         vanishing_threshold: float = DEFAULT_VANISHING_THRESHOLD,
         exploding_threshold: float = DEFAULT_EXPLODING_THRESHOLD,
     ) -> None:
-        self.vanishing_threshold = vanishing_threshold
-        self.exploding_threshold = exploding_threshold
+        self.vanishing_threshold: float = vanishing_threshold
+        self.exploding_threshold: float = exploding_threshold
 
     def collect(self, parameters: Iterable[Tensor]) -> GradientHealthStats:
         """Collect the health of the parameters' gradients, with one synchronisation.

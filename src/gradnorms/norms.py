@@ -140,7 +140,7 @@ def _as_list(tensors: Iterable[Tensor]) -> list[Tensor]:
         msg = "compute_norms takes an iterable of tensors, not one tensor: pass [tensor]"
         raise TypeError(msg)
     batch = list(tensors)
-    if set(map(type, batch)) <= PLAIN:
+    if not tracing() and set(map(type, batch)) <= PLAIN:
         return batch
     for index, tensor in enumerate(batch):
         if not isinstance(tensor, Tensor):

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 _WIDE = torch.float64
 _HALVES = frozenset({torch.float16, torch.bfloat16})
 _ACCURATE = frozenset({torch.float32, _WIDE}) | _HALVES
-# Longest rows. The kernels add float32 numbers in 8 lanes: the worst that a row of 768 equal
-# numbers loses is 8e-7 of its norm (found by trying 20,000). In float64 they may use one lane.
-_LONGEST = {torch.float32: 768, _WIDE: 64}
+# Longest rows of float64, even if added one by one: they lose less than 1e-15.
+_LONGEST_WIDE = 64
 # Norms below it may have lost squares that underflowed: up to 1.2e-38 each in float32, so that
 # 1e11 of them still weigh less than 1e-7 of the smallest sound square; float64 alike.
 _SMALLEST_SOUND = {torch.float32: 2.0**-33, _WIDE: 2.0**-460}
@@ -91,6 +90,10 @@ def _measure(tensors: Sequence[Tensor], working: torch.dtype) -> Tensor | None:
         return None
 
 
+def _longest(path: Path, working: torch.dtype) -> int:
+    return _LONGEST_WIDE if working == _WIDE else path.longest_row
+
+
 def _are_plain(tensors: Sequence[Tensor]) -> bool:
     # Each attribute in one sweep: a loop over 1000 small tensors would take as long as the norms.
     # Those that a list can hardly differ in are left to what refuses to stack such tensors.
@@ -109,7 +112,7 @@ class _Stack(NamedTuple):
     """Equally shaped tensors that become rows of a matrix."""
 
     size: int
-    choose: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+    choose: Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
     numel: int
     row: int  # how many elements a row has; does not always divide numel
 
@@ -138,7 +141,7 @@ def _plan(shapes: tuple[torch.Size, ...], longest: int) -> _Plan:
             empty += indices
         elif numel <= _LARGEST_STACKED and len(indices) >= _FEWEST_STACKED:
             everything = len(indices) == len(shapes)
-            chosen: Any = list if everything else itemgetter(*indices)
+            chosen: Any = tuple if everything else itemgetter(*indices)
             stacks.append(_Stack(len(indices), chosen, numel, row or longest))
             found += indices
         else:
@@ -173,7 +176,7 @@ def _sound_norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) ->
 
 
 def _norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
-    plan = _plan(tuple(map(attrgetter("shape"), tensors)), _LONGEST[working])
+    plan = _plan(tuple(map(attrgetter("shape"), tensors)), _longest(path, working))
     found = [norms for stack in plan.stacks for norms in _stacked(path, tensors, stack, working)]
     if plan.singles:
         rows = [_short(path, tensors[index], length, working) for index, length in plan.singles]
@@ -210,8 +213,8 @@ def _short(path: Path, tensor: Tensor, length: int, working: torch.dtype) -> Ten
     else:
         norms = _all_rows(path, _cast_pieces(tensor, working))
     norms = norms.to(_WIDE)
-    while working == _WIDE and norms.numel() > _LONGEST[_WIDE]:
-        norms = row_norms(path, norms, _LONGEST[_WIDE])
+    while working == _WIDE and norms.numel() > _LONGEST_WIDE:
+        norms = row_norms(path, norms, _LONGEST_WIDE)
     return norms
 
 
@@ -222,12 +225,12 @@ def _cast_pieces(tensor: Tensor, dtype: torch.dtype) -> Iterable[Tensor]:
 
 
 def _all_rows(path: Path, flats: Iterable[Tensor]) -> Tensor:
-    return torch.cat([row_norms(path, flat, _LONGEST[flat.dtype]) for flat in flats])
+    return torch.cat([row_norms(path, flat, _longest(path, flat.dtype)) for flat in flats])
 
 
 def _wide_norm(path: Path, tensor: Tensor) -> Tensor:
     """Return the norm in float64, from squares that cannot leave its range."""
-    peaks = [piece.abs().max().to(_WIDE) for piece in pieces(tensor, _PIECE)]
+    peaks = [piece.to(_WIDE).abs().max() for piece in pieces(tensor, _PIECE)]
     if not peaks:
         return torch.zeros((), dtype=_WIDE, device="cpu")
     peak = torch.stack(peaks).max()

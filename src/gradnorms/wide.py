@@ -120,7 +120,9 @@ def _plain_norms(
 
 def _condensed(path: Path, tensor: Tensor, p: float, dtype: torch.dtype) -> Tensor:
     """Return a tensor of the same norm, whose sum is short; itself where nothing would be won."""
-    if tensor.device.type != "cpu" or tensor.numel() <= _LONGEST_SUM or type(tensor) not in PLAIN:
+    if tracing() or type(tensor) not in PLAIN:
+        return tensor
+    if tensor.device.type != "cpu" or tensor.numel() <= _LONGEST_SUM:
         return tensor
     flat = tensor.to(dtype).reshape(-1)
     while flat.numel() > _LONGEST_ROW:

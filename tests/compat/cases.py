@@ -6,10 +6,11 @@ A case is one call. Its capability names the row of the table that it is evidenc
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from reference import Extended, Numbers, random_numbers
+from reference import Extended, Numbers, exact_numbers, random_numbers, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,24 +23,25 @@ class Dtype(NamedTuple):
         bits: of its significand.
         real: name of the dtype of its norms.
         tolerance: largest relative error of a norm: just over half a unit in the last place for
-            the half types, which are to be summed in wider ones; the promise for float32; ample
-            for float64.
+            the half types, the promise for the others.
         smallest: exponent of its smallest denormal number.
+        largest: its largest number.
     """
 
     bits: int
     real: str
     tolerance: float
     smallest: int
+    largest: float
 
 
 DTYPES = {
-    "float32": Dtype(24, "float32", 1e-6, -149),
-    "float64": Dtype(53, "float64", 1e-12, -1074),
-    "float16": Dtype(11, "float16", 5e-4, -24),
-    "bfloat16": Dtype(8, "bfloat16", 4e-3, -133),
-    "complex64": Dtype(24, "float32", 1e-6, -149),
-    "complex128": Dtype(53, "float64", 1e-12, -1074),
+    "float32": Dtype(24, "float32", 1e-6, -149, 3.4028234663852886e38),
+    "float64": Dtype(53, "float64", 1e-14, -1074, sys.float_info.max),
+    "float16": Dtype(11, "float16", 5e-4, -24, 65504.0),
+    "bfloat16": Dtype(8, "bfloat16", 4e-3, -133, 3.3895313892515355e38),
+    "complex64": Dtype(24, "float32", 1e-6, -149, 3.4028234663852886e38),
+    "complex128": Dtype(53, "float64", 1e-14, -1074, sys.float_info.max),
 }
 
 SHAPES = ((1,), (7,), (3, 5), (64,), (2, 3, 4), (1000,))
@@ -90,6 +92,11 @@ class Case:
         """Return the largest relative error of the norm of an entry."""
         return DTYPES[self.result_dtype(entry)].tolerance
 
+    def rounded_norm(self, entry: Entry) -> float:
+        """Return the norm of an entry, correctly rounded to the dtype that it is due in."""
+        due = DTYPES[self.result_dtype(entry)]
+        return rounded(entry.numbers.norm(self.order), due.bits, due.smallest, due.largest)
+
 
 def entry(dtype: str, shape: tuple[int, ...], layout: str = "plain", seed: int = 0) -> Entry:
     """Return a tensor of random entries whose parts lie between -1 and 1."""
@@ -105,6 +112,12 @@ def scaled(dtype: str, exponent: int, count: int = 50, copies: int = 1) -> Entry
     is_complex = dtype.startswith("complex")
     numbers = random_numbers(count, count, bits, exponent - bits, copies, is_complex=is_complex)
     return Entry(dtype, numbers)
+
+
+def mixed(entries: tuple[Entry, ...]) -> Entry:
+    """Return a tensor of the numbers of several."""
+    values = [value for each in entries for value in each.numbers.reals()]
+    return Entry(entries[0].dtype, exact_numbers(values))
 
 
 def triangle(dtype: str, exponent: int) -> Entry:
@@ -210,6 +223,10 @@ def _magnitudes() -> Iterator[Case]:
         many = random_numbers(7, 512, bits - 3, smallest, 32, is_complex=dtype == "complex64")
         entries = (triangle(dtype, smallest), Entry(dtype, many))
         yield Case("small magnitudes", f"{dtype}-denormal", entries)
+    for dtype, steps in (("float32", range(-120, 124, 12)), ("float64", range(-1000, 1000, 100))):
+        # In one list, and in one tensor.
+        scales = tuple(scaled(dtype, exponent) for exponent in steps)
+        yield Case("large magnitudes", f"{dtype}-mixed", (*scales, mixed(scales)))
 
 
 def _sizes() -> Iterator[Case]:
@@ -220,7 +237,35 @@ def _sizes() -> Iterator[Case]:
             "a million elements", f"float32-{order}", (scaled("float32", 0, 1000, 1049),), order
         )
     yield Case("a million elements", "sixteen", (scaled("float32", 0, 1000, 16777),))
+    for dtype in ("float16", "bfloat16"):
+        yield Case("a million elements", f"{dtype}-ten", (scaled(dtype, 0, 1000, 10007),))
+    for value in (0x800001, 0xAAAAAB, 0xB504F3, 0xFFFFFF):
+        # Where every sum rounds alike, errors add up.
+        alike = Numbers(((value, 0),), -23, 2**20)
+        yield Case("a million elements", f"all {value:#x}", (Entry("float32", alike),))
     yield Case("a million elements", "in a thousand tensors", (scaled("float32", 0, 1049),) * 1000)
+
+
+def _alike() -> Iterator[Case]:
+    shapes = ((30,), (3, 10), (), (1009,), (40, 50))
+    for dtype in ("float32", "float64", "float16", "bfloat16", "complex64"):
+        entries = tuple(entry(dtype, shape, seed=seed) for seed in range(5) for shape in shapes)
+        yield Case("equal shapes", dtype, entries)
+
+
+def _ties() -> Iterator[Case]:
+    """Yield half types' norms in the middle of two numbers, and a trace above and below it."""
+    # 2048^2 + 64^2 + 1 = 2049^2, and 256^2 + 22^2 + 5^2 + 2^2 = 257^2.
+    for dtype, squares in (("float16", (2048, 64, 1)), ("bfloat16", (256, 22, 5, 2))):
+        less = (*squares[:-1], squares[-1] - 2.0 ** (2 - DTYPES[dtype].bits))
+        for name, values in (
+            ("on", squares),
+            ("above", (*squares, 2.0**-20)),
+            ("far above", (*squares, *[2.0**-14] * 4096)),
+            ("below", less),
+        ):
+            entries = (Entry(dtype, exact_numbers(values)), entry(dtype, (5,)))
+            yield Case("correct rounding", f"{dtype}-{name}", entries)
 
 
 def _unbounded() -> Iterator[Case]:
@@ -256,6 +301,8 @@ CASES = (
     *_mixed(),
     *_magnitudes(),
     *_sizes(),
+    *_alike(),
+    *_ties(),
     *_unbounded(),
     *_differentiable(),
 )

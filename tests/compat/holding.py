@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cases import Case
     from torchfloor_incell import Evidence
 
+HALVES = frozenset({"float16", "bfloat16"})
 SUBJECT = "compute_norms"
 
 # Best first. What torch.foreach.norm calls in turn, and what torch.norm calls, is seen as well.
@@ -43,8 +44,8 @@ def hold(
     """Check the form of each norm and hold the numbers against the references, dtype by dtype.
 
     Raises:
-        AssertionError: a norm is not a dense scalar of the due dtype on the due device, or is
-            further off than the case tolerates.
+        AssertionError: a norm is not a dense scalar of the due dtype on the due device, is further
+            off than the case tolerates, or, of a half type and order 2, not correctly rounded.
     """
     assert type(norms) is list
     assert len(norms) == len(case.entries)
@@ -57,3 +58,5 @@ def hold(
         tolerance = case.tolerance(case.entries[rows[0]])
         ours, theirs = [found[row] for row in rows], [wanted[row] for row in rows]
         evidence.compare(subject, ours, theirs, tolerance, dtype=dtype)
+        if case.order == 2 and case.result_dtype(case.entries[rows[0]]) in HALVES:
+            assert list(map(repr, ours)) == [repr(case.rounded_norm(case.entries[r])) for r in rows]

@@ -47,12 +47,12 @@ class Numbers:
 
     def reals(self) -> list[float]:
         """Return the real parts of one copy, exactly."""
-        return [math.ldexp(real, self.exponent) for real, _ in self.entries]
+        return [_scaled(real, self.exponent) for real, _ in self.entries]
 
     def complexes(self) -> list[complex]:
         """Return one copy as complex numbers, exactly."""
         return [
-            complex(math.ldexp(real, self.exponent), math.ldexp(imaginary, self.exponent))
+            complex(_scaled(real, self.exponent), _scaled(imaginary, self.exponent))
             for real, imaginary in self.entries
         ]
 
@@ -71,6 +71,12 @@ class Numbers:
         if order == 0:
             return Fraction(self.copies * sum(square > 0 for square in squares))
         return _norm_of_squares(squares, self.copies, order) * Fraction(2) ** self.exponent
+
+
+def _scaled(number: int, exponent: int) -> float:
+    """Return a number times a power of two: a float, though the number may be too large for one."""
+    extra = max(0, number.bit_length() - 1000)
+    return math.ldexp(number >> extra, exponent + extra)
 
 
 def _norm_of_squares(squares: list[int], copies: int, order: float) -> Fraction:
@@ -131,6 +137,25 @@ class Extended:
         # In the reciprocal powers of a negative order an infinity adds nothing.
         bounded = [value for value in self.values if math.isfinite(value)]
         return exact_numbers(bounded).norm(order) if bounded else math.inf
+
+
+def rounded(number: Real, bits: int, smallest: int, largest: float) -> float:
+    """Return the nearest number of a binary dtype, of two the one with an even significand.
+
+    Args:
+        number: not negative.
+        bits: of the dtype's significand.
+        smallest: exponent of its smallest denormal number.
+        largest: its largest number; what rounds to more is infinite.
+    """
+    if not isinstance(number, Fraction) or not number:
+        return float(number)
+    exponent = number.numerator.bit_length() - number.denominator.bit_length()
+    if number < Fraction(2) ** exponent:
+        exponent -= 1
+    unit = Fraction(2) ** max(exponent - bits + 1, smallest)
+    nearest = round(number / unit) * unit  # Python, too, rounds halves to even
+    return float(nearest) if nearest <= largest else math.inf
 
 
 def random_numbers(  # noqa: PLR0913 - each says one thing about the numbers
