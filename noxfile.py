@@ -19,15 +19,19 @@ from pathlib import Path
 
 import nox
 
-sys.path.insert(0, str(Path(__file__).parent / "src"))  # the harness of this very checkout
+ROOT = Path(__file__).parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]  # the harness of this very checkout
+
+from benchmarks import documents
 
 from torchfloor import sessions
+from torchfloor.errors import TorchfloorError
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "types", "tests"]
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
-sessions.define()
+sessions.define(documents=documents.render_documents)
 
 
 @nox.session
@@ -50,3 +54,25 @@ def types(session: nox.Session) -> None:
     """Check the types, strictly."""
     session.install("-e", ".[gradnorms]", *nox.project.dependency_groups(PYPROJECT, "types"))
     session.run("mypy")
+    session.run("basedpyright")
+    session.run("basedpyright", "--verifytypes", "gradnorms", "--ignoreexternal")
+
+
+@nox.session(python=False, default=False)
+def bench(session: nox.Session) -> None:
+    """Measure gradnorms on some releases, for docs/benchmarks.md; `-- 2.15.0` names others."""
+    # What runs processes is not worth importing where sessions are only listed.
+    from benchmarks.bench import run_benchmark  # noqa: PLC0415
+
+    try:
+        documents.write_documents(run_benchmark(session.posargs, session.log))
+    except TorchfloorError as error:
+        session.error(str(error).removesuffix("."))
+    session.notify("chart", [])
+
+
+@nox.session(default=False)
+def chart(session: nox.Session) -> None:
+    """Draw the chart of docs/benchmarks.md; `bench` does it by itself."""
+    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "chart"))
+    session.run("python", "-m", "benchmarks.chart")

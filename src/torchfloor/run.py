@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torchfloor.matrix import Matrix
     from torchfloor.plan import Cell
 
-__all__ = ["run_cell"]
+__all__ = ["alone", "installer_words", "run_cell"]
 
 _LOG_TAIL = 4000
 _ADDRESS = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simple/)")
@@ -83,7 +83,7 @@ class _Run:
 
     def record(self) -> Record:
         """Go through the stages, and tell how far they came."""
-        with _alone(self.folder):
+        with alone(self.folder):
             try:
                 self._install()
                 self._probe()
@@ -104,7 +104,9 @@ class _Run:
         for command in commands:
             ended = self._execute("install", command, environment, log)
             if ended.timed_out or ended.status != 0:
-                self._stop("errored", "install", self._why(ended, self._neutral(_uv_error(log))))
+                self._stop(
+                    "errored", "install", self._why(ended, self._neutral(installer_words(log)))
+                )
         python = install.environment_python(self.environment)
         environment["UV_CACHE_DIR"] = str(self.folder / "cache")
         self.download = resolve_download(self.cell, environment, python)
@@ -260,7 +262,7 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
@@ -278,8 +280,8 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _uv_error(log: Path) -> str:
-    """Pick what uv says went wrong."""
+def installer_words(log: Path) -> str:
+    """Pick what uv says went wrong from its log."""
     lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines()]
     telling = [
         line.lstrip("×╰─▶ ") for line in lines if line.startswith(("error", "×", "╰─▶", "Caused"))

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
 import nox
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from torchfloor.plan import Cell, Plan
 
-__all__ = ["define"]
+__all__ = ["Documents", "define"]
 
 _RUN = "TORCHFLOOR_RUN"
 """Names the run and its folder, so that nox's worker processes know they belong to it."""
@@ -47,6 +47,13 @@ _ARGUMENTS = "TORCHFLOOR_ARGUMENTS"
 """The words after `nox` on the user's command line, for the same processes."""
 _MOST_JOBS = 4
 """More cells at a time would wait for the network and the disk."""
+
+
+class Documents(Protocol):
+    """Renders documents of the project's own; see `define`."""
+
+    def __call__(self, *, checking: bool) -> dict[Path, str]:
+        """Return the text that each file should have."""
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -61,12 +68,15 @@ class _Run(msgspec.Struct, frozen=True):
     cells: tuple[str, ...]
 
 
-def define(matrix: str = "matrix.yaml") -> None:
+def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> None:
     """Define the sessions plan, compat, publish and docs.
 
     Args:
         matrix: The matrix file, relative to the noxfile's folder, which nox has made the current
             one.
+        documents: Renders further documents for docs to write or compare: gets `checking`, whether
+            they are only compared, and returns the text of each file. It may raise a
+            TorchfloorError.
     """
     for chatty in ("urllib3", "filelock"):  # nox shows every message of every library
         logging.getLogger(chatty).setLevel(logging.ERROR)
@@ -80,7 +90,7 @@ def define(matrix: str = "matrix.yaml") -> None:
     except TorchfloorError as error:
         _define_broken(_told(error), "plan", "compat", "publish", "docs")
         return
-    _define_docs(workspace)
+    _define_docs(workspace, documents)
     try:
         plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
     except TorchfloorError as error:
@@ -219,20 +229,23 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
         session.log(f"{published}; look at the changes, and commit them")
 
 
-def _define_docs(workspace: Workspace) -> None:
+def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
     @nox.session(python=False, default=False)
     def docs(session: nox.Session) -> None:
         """Render the documents from the published evidence anew; `-- --check` only compares."""
+        checking = "--check" in session.posargs
         try:
             rendered = render_documents(workspace.matrix)
+            if documents is not None:
+                rendered |= documents(checking=checking)
         except TorchfloorError as error:
             session.error(_told(error))
         differing = [file for file, text in rendered.items() if not _equals(file, text)]
-        if "--check" in session.posargs and differing:
+        if checking and differing:
             names = " and ".join(file.name for file in differing)
             verb = "differs" if len(differing) == 1 else "differ"
             hint = "run `nox -s docs` and commit the result"
-            session.error(f"{names} {verb} from what evidence/ says; {hint}")
+            session.error(f"{names} {verb} from what the evidence says; {hint}")
         for file in differing:
             write_atomically(file, rendered[file].encode())
             session.log(f"rendered {file.name}")

@@ -188,11 +188,28 @@ def test_what_is_published_is_what_docs_checks(proved: Session) -> None:
     page.write_text(page.read_text("utf-8") + "It also runs on 0.9.\n", "utf-8")
     edited = project.nox("-s", "docs", "--", "--check")
     assert edited.status == 1
-    assert "COMPATIBILITY.md differs from what evidence/ says" in edited.output
+    assert "COMPATIBILITY.md differs from what the evidence says" in edited.output
 
     assert project.nox("-s", "docs").status == 0
     assert "It also runs" not in page.read_text("utf-8")
     assert project.torchfloor("verdict", "--published").status == 0
+
+
+def test_documents_of_the_projects_own_are_rendered_and_compared(proved: Session) -> None:
+    project = proved.project
+    noxfile, own = project.root / "noxfile.py", project.root / "own.md"
+    before = noxfile.read_text("utf-8")
+    render = f"lambda *, checking: {{sessions.Path({str(own)!r}): 'text'}}"
+    noxfile.write_text(before.replace("define()", f"define(documents={render})"), "utf-8")
+    try:
+        assert project.nox("-s", "publish").status == 0
+        missing = project.nox("-s", "docs", "--", "--check")
+        assert project.nox("-s", "docs").status == 0
+        checked = project.nox("-s", "docs", "--", "--check")
+    finally:
+        noxfile.write_text(before, "utf-8")
+    assert (missing.status, "own.md differs from what the evidence" in missing.output) == (1, True)
+    assert (checked.status, own.read_text("utf-8")) == (0, "text")
 
 
 def test_a_changed_floor_is_told_by_docs(proved: Session) -> None:

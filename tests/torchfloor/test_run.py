@@ -285,4 +285,4 @@ def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
 def test_the_installers_own_words_are_found(tmp_path: Path, log: str, told: str) -> None:
     file = tmp_path / "install.log"
     file.write_text(log, "utf-8")
-    assert module._uv_error(file).startswith(told)
+    assert module.installer_words(file).startswith(told)

@@ -85,13 +85,25 @@ def race(runners: Mapping[str, Runner], baseline: str, rounds: int) -> dict[str,
     Returns:
         A ratio for every candidate but the baseline.
     """
-    with _without_collection():
-        samples = _samples(runners, rounds)
+    samples = take_samples(runners, rounds)
     return {name: _ratio(samples[name], samples[baseline]) for name in samples if name != baseline}
 
 
+def take_samples(runners: Mapping[str, Runner], rounds: int) -> dict[str, list[float]]:
+    """Run the candidates in turns, without garbage collection.
+
+    Args:
+        runners: the candidates by name.
+        rounds: how often each is sampled, in another order each time.
+
+    Returns:
+        Seconds of one call, for each candidate, one a round.
+    """
+    with _without_collection():
+        return _samples(runners, rounds)
+
+
 def _samples(runners: Mapping[str, Runner], rounds: int) -> dict[str, list[float]]:
-    """Return seconds a call, for each candidate, one a round."""
     repeats = {name: runner.repeats() for name, runner in runners.items()}
     samples: dict[str, list[float]] = {name: [] for name in runners}
     names = list(runners)
