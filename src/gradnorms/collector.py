@@ -4,7 +4,8 @@ The asynchronous functions queue their work on the gradients' devices and read n
 happens to the gradients afterwards (an optimizer step, zeroing) does not change their result. The
 others read everything back in one transfer. Parameters whose ``.grad`` is None are left out.
 Gradients may be of any real floating or complex dtype, dense or sparse, contiguous or not, of any
-size, on several devices at once.
+size, on several devices at once. Of distributed gradients (DTensor) the whole is measured, on
+every rank of their mesh, all of which must make the same call.
 
 Norms are float64, so that the squares of 1e20 stay finite; on a device without float64 (MPS) they
 are float32. A sparse gradient that may hold an index twice is coalesced first, and that waits for

@@ -14,19 +14,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from gradnorms.distributed import (
+    any_distributed,
+    count_everywhere,
+    distributed_norms,
+    is_distributed,
+    settle,
+)
 from gradnorms.elements import as_pairs, pieces, stored_elements
+from gradnorms.nonzeros import count_host_nonzeros
 from gradnorms.norms import compute_norms
 from gradnorms.paths import accumulator
 from gradnorms.rows import estimate_norms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _HOST = torch.device("cpu")
 # Elements: 4 MB of float32.
 _PIECE = 2**20
-# Elements that are compared with zero at a time, 1 MB as float32; and up to how many are copied.
-_MASK, _SMALL = 2**18, 2**12
 
 
 class Gradients(NamedTuple):
@@ -34,6 +40,7 @@ class Gradients(NamedTuple):
 
     Attributes:
         stored: The elements of each, dense; of a sparse gradient those it stores, each index once.
+            A distributed gradient stays so, but no elements of it are sums over ranks.
         size: Number of all elements, with those that sparse gradients do not store.
     """
 
@@ -50,6 +57,8 @@ def find_gradients(parameters: Iterable[Tensor]) -> Gradients:
     if isinstance(parameters, torch.Tensor):
         parameters = [parameters]
     found = [grad for grad in map(attrgetter("grad"), parameters) if grad is not None]
+    if any_distributed(found):
+        found = list(map(settle, found))
     return Gradients(list(map(stored_elements, found)), sum(map(torch.Tensor.numel, found)))
 
 
@@ -57,7 +66,7 @@ def measure_norms(tensors: Sequence[Tensor]) -> Tensor:
     """Return the L2 norm of each tensor, in the widest dtype that the devices have.
 
     Args:
-        tensors: Dense, real or complex, on any devices.
+        tensors: Dense, real or complex, on any devices, distributed or not.
 
     Returns:
         Shape (number of tensors,), on the device that `gather` chooses: float64, where squares of
@@ -68,9 +77,12 @@ def measure_norms(tensors: Sequence[Tensor]) -> Tensor:
     if estimates is not None:
         return estimates
     norms: dict[int, Tensor] = {}
-    kinds = [(tensor.dtype, accumulator(tensor.device.type)) for tensor in tensors]
-    for kind in dict.fromkeys(kinds):
-        indices = [index for index, own in enumerate(kinds) if own == kind]
+    spread = [index for index, tensor in enumerate(tensors) if is_distributed(tensor)]
+    norms.update(zip(spread, distributed_norms([tensors[i] for i in spread], 2, measure_norms)))
+    local = [index for index in range(len(tensors)) if index not in norms]
+    kinds = {i: (tensors[i].dtype, accumulator(tensors[i].device.type)) for i in local}
+    for kind in dict.fromkeys(kinds.values()):
+        indices = [index for index, own in kinds.items() if own == kind]
         norms.update(zip(indices, _norms([_as_real(tensors[index]) for index in indices], kind[1])))
     ordered = [norms[index] for index in range(len(tensors))]
     return gather(ordered, accumulator(_home(ordered).type))
@@ -86,7 +98,7 @@ def _as_real(tensor: Tensor) -> Tensor:
 
 
 def gather(scalars: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Stack 0-d tensors on one device: of several, the first that is not the CPU.
+    """Stack tensors of one shape on one device: of several, the first that is not the CPU.
 
     In this direction a copy needs no waiting.
     """
@@ -107,43 +119,21 @@ def on_host(tensor: Tensor) -> bool:
 
 def count_nonzeros(tensors: Sequence[Tensor]) -> Tensor:
     """Return the exact number of elements of all tensors that are not zero: 0-d, int64."""
-    simple = [on_host(tensor) and not tensor.is_complex() for tensor in tensors]
-    counts = [torch.count_nonzero(t) for t, known in zip(tensors, simple) if not known]
-    host = [tensor for tensor, known in zip(tensors, simple) if known]
-    if host:
-        nonzeros = sum(map(torch.Tensor.numel, host)) - _count_host_zeros(host)
-        counts.append(torch.tensor(nonzeros, device=_HOST))
-    return gather(counts, torch.int64).sum()
+    return gather(count_everywhere(tensors, _count_local_nonzeros), torch.int64).sum()
 
 
-def _count_host_zeros(tensors: Sequence[Tensor]) -> int:
-    """Count zeros as a processor does it fastest: compared into numbers, which it adds up.
-
-    torch.count_nonzero takes twice as long, and so do comparisons that give truth values.
-    """
-    ones = torch.empty(_MASK, dtype=torch.float32, device=_HOST)  # adds up to 2**24 exactly
-    zeros = 0.0
-    for piece in _flats(tensors):
-        mask = ones[: piece.numel()]
-        zeros += torch.eq(piece, 0, out=mask).sum().item()
-    return int(zeros)
-
-
-def _flats(tensors: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the elements in flat tensors of about the same size: small ones joined, large cut."""
-    small: dict[torch.dtype, list[Tensor]] = {}
-    for tensor in tensors:
-        if tensor.numel() > _SMALL:
-            yield from pieces(tensor, _MASK)
-        else:
-            small.setdefault(tensor.dtype, []).append(tensor.reshape(-1))
-    for flats in small.values():
-        for start in range(0, len(flats), _MASK // _SMALL):
-            yield torch.cat(flats[start : start + _MASK // _SMALL])
+def _count_local_nonzeros(tensors: Sequence[Tensor]) -> Tensor:
+    counts = [torch.count_nonzero(tensor) for tensor in tensors if not on_host(tensor)]
+    host = count_host_nonzeros([tensor for tensor in tensors if on_host(tensor)])
+    return gather([torch.tensor(host, device=_HOST), *counts], torch.int64).sum()
 
 
 def count_nonfinite(tensors: Sequence[Tensor]) -> Tensor:
     """Return the exact numbers of NaN and of infinite elements of all tensors: (2,), int64."""
+    return gather(count_everywhere(tensors, _count_local_nonfinite), torch.int64).sum(0)
+
+
+def _count_local_nonfinite(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack([_count(torch.isnan, tensors), _count(torch.isinf, tensors)])
 
 

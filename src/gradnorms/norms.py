@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from gradnorms.distributed import any_distributed, distributed_norms, is_distributed
 from gradnorms.elements import PLAIN, as_pairs, magnitudes, stored_elements
-from gradnorms.paths import PATHS, choose, tracing
+from gradnorms.paths import PATHS, accumulator, choose, tracing
 from gradnorms.rounding import narrow
 from gradnorms.rows import stack_norms
 from gradnorms.wide import wide_norms
@@ -50,49 +51,83 @@ def compute_norms(
 
     With x the elements, the norm is (sum |x|^ord)^(1/ord); max |x| for inf; min |x| for -inf; the
     number of elements that are not zero for 0 (a NaN is not zero). This is the definition of
-    ``torch.linalg.vector_norm``. Sums are carried in float64 (float32 on a device that has no
-    float64), scaled by the largest magnitude where powers could leave float64's range, so that
-    the answer is right wherever the result dtype can hold it. NaN and infinity propagate.
+    ``torch.linalg.vector_norm``. The answer is right wherever the result dtype can hold it, at any
+    size: L2 norms to a relative error of 1e-6 in float32 and 1e-14 in float64, and correctly
+    rounded in float16 and bfloat16. Sums are carried in float64 (float32 on a device that has
+    none), those of float32 numbers in the host's memory by short rows first, and scaled where
+    powers could leave its range. NaN and infinity propagate.
 
-    Nothing is read back from the device: the results can be computed while the host goes on.
+    Nothing is read back from a device: the results can be computed while the host goes on.
     (The first call on a device type reads some numbers once, to choose a path.) The results are
     differentiable. Works under ``torch.compile(fullgraph=True)``. The loop serves tensors that
     require a gradient, and calls that torch.compile traces.
 
+    The norm of a distributed tensor (``DTensor``) is that of the whole, the same on every rank:
+    each measures what it holds, and the ranks' norms are gathered, once for all tensors of a mesh.
+    So every rank of the mesh must make the same call.
+
     Args:
         tensors: any number of tensors of any shape, in any mixture of devices, layouts (strided,
-            sparse) and floating or complex dtypes. Not changed.
+            sparse), placements on meshes, and floating or complex dtypes. Not changed.
         ord: the order, any real number or +-inf.
         dtype: the dtype in which to take the norms, at least as wide as each tensor's own;
             complex for complex tensors. None means each tensor's own.
 
     Returns:
-        A scalar tensor (shape ``()``) for each tensor, in order, on its device. Its dtype is
-        ``dtype``, or else the tensor's; of a complex dtype the real counterpart.
+        A scalar tensor (shape ``()``) for each tensor, in order, on its device, never distributed.
+        Its dtype is ``dtype``, or else the tensor's; of a complex dtype the real counterpart.
 
     Raises:
         NormError: a norm is undefined; see there.
         TypeError: ``tensors`` is not an iterable of tensors, or ``ord`` not a real number.
     """
-    batch = _as_list(tensors)
     p = _as_order(ord)
-    if not batch:
-        return []
+    batch = _as_list(tensors)
     if tracing():
+        _check_classes(batch)
         return [_traced_norm(index, tensor, p, dtype) for index, tensor in enumerate(batch)]
-    if p == _EUCLIDEAN and dtype in (None, batch[0].dtype):
+    if batch and p == _EUCLIDEAN and type(batch[0]) in PLAIN and dtype in (None, batch[0].dtype):
         # Nothing else to ask about each tensor: most lists end here.
         norms = stack_norms(batch)
         if norms is not None:
             return list(norms.unbind())
+    _check_classes(batch)
     return _grouped_norms(batch, p, dtype)
 
 
 def _grouped_norms(batch: list[Tensor], p: float, dtype: torch.dtype | None) -> list[Tensor]:
     """Return the norms of tensors of all kinds, those of one kind together."""
+    targets = [_result_dtype(index, tensor, p, dtype) for index, tensor in enumerate(batch)]
+    if not any_distributed(batch):
+        return _norms_as(batch, p, targets)
+    norms: dict[int, Tensor] = {}
+    for distributed in (True, False):
+        chosen = [i for i, tensor in enumerate(batch) if is_distributed(tensor) == distributed]
+        tensors, dtypes = [batch[i] for i in chosen], [targets[i] for i in chosen]
+        own = _distributed_norms if distributed else _norms_as
+        norms.update(zip(chosen, own(tensors, p, dtypes)))
+    return [norms[index] for index in range(len(batch))]
+
+
+def _distributed_norms(
+    tensors: Sequence[Tensor], p: float, targets: Sequence[torch.dtype]
+) -> list[Tensor]:
+    """Return the norms of distributed tensors, of what each rank holds in the widest dtype."""
+
+    def measure(parts: Sequence[Tensor]) -> list[Tensor]:
+        widths = [accumulator(part.device.type) for part in parts]
+        if tracing():
+            return [_traced_norm_as(part, p, width) for part, width in zip(parts, widths)]
+        return _norms_as(parts, p, widths)
+
+    norms = distributed_norms(tensors, p, measure)
+    return [narrow(norm, target) for norm, target in zip(norms, targets)]
+
+
+def _norms_as(batch: Sequence[Tensor], p: float, targets: Sequence[torch.dtype]) -> list[Tensor]:
+    """Return the norms of tensors that are not distributed, each in its dtype."""
     norms: dict[int, Tensor] = {}
     groups: dict[tuple[object, ...], list[tuple[int, Tensor]]] = {}
-    targets = [_result_dtype(index, tensor, p, dtype) for index, tensor in enumerate(batch)]
     for index, (tensor, target) in enumerate(zip(batch, targets)):
         elements = tensor if tensor.device.type == "meta" else _elements(tensor, p)
         if elements.numel() == 0 or elements.device.type == "meta":
@@ -127,11 +162,17 @@ def _group_norms(tensors: list[Tensor], p: float, target: torch.dtype) -> Sequen
 def _traced_norm(index: int, tensor: Tensor, p: float, dtype: torch.dtype | None) -> Tensor:
     """Return one norm by operators that torch.compile of every release can trace and fuse."""
     target = _result_dtype(index, tensor, p, dtype)
+    if is_distributed(tensor):
+        return _distributed_norms([tensor], p, [target])[0]
+    return _traced_norm_as(tensor, p, target)
+
+
+def _traced_norm_as(tensor: Tensor, p: float, target: torch.dtype) -> Tensor:
     elements = _elements(tensor, p)
     if elements.numel() == 0:
         return _without_values(tensor, target)
     path = choose(elements.device.type, ("loop",))
-    return wide_norms(path, [elements], p)[0].to(target)
+    return narrow(wide_norms(path, [elements], p)[0], target)
 
 
 def _as_list(tensors: Iterable[Tensor]) -> list[Tensor]:
@@ -139,14 +180,14 @@ def _as_list(tensors: Iterable[Tensor]) -> list[Tensor]:
     if isinstance(tensors, Tensor):
         msg = "compute_norms takes an iterable of tensors, not one tensor: pass [tensor]"
         raise TypeError(msg)
-    batch = list(tensors)
-    if not tracing() and set(map(type, batch)) <= PLAIN:
-        return batch
+    return list(tensors)
+
+
+def _check_classes(batch: list[Tensor]) -> None:
     for index, tensor in enumerate(batch):
         if not isinstance(tensor, Tensor):
             msg = f"item {index} is a {type(tensor).__name__}, not a tensor: leave it out"
             raise TypeError(msg)
-    return batch
 
 
 def _as_order(order: float) -> float:

@@ -11,34 +11,26 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-Norms = Callable[[Sequence[Tensor], float, torch.dtype], Sequence[Tensor]]
-"""Norms of order p of dense, real, non-empty tensors of one device and dtype, as another dtype."""
+from gradnorms.trials import (
+    SHORTEST_ROW,
+    Norms,
+    Rows,
+    are_fine,
+    are_right,
+    are_right_rows,
+    longest_row,
+)
 
-Rows = Callable[[Tensor, float], Tensor]
-"""Norms of order p of the rows of a dense, real matrix (m, n): (m,), in its dtype."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 PATHS = ("public", "private", "loop")
 
-# Their squares, cubes and sums are exact, and no two orders agree on all three.
-_KNOWN = ((3.0, -4.0), (2.0, -3.0, 6.0), (-0.5,))
-# Order 2 must work. In another order a path may refuse (its caller then takes the loop for
-# that call), but an answer must be right.
-_TRIED_ORDERS = (2.0, 1.0, 3.0, 0.5, 0.0, -1.0, math.inf, -math.inf)
-# Longer than a vector register, so that vectorised sums are tried, and with a remainder.
-_KNOWN_ROWS = tuple(tuple(float(n * n % k + 1) for n in range(43)) for k in (7, 5))
-# Where all numbers are equal, every sum rounds alike, and errors add up: rows of such numbers lose
-# most. Of 8 lanes rows of 768 lose 8e-7, found by trying 20,000 numbers; of one, 96 lose as much.
-_UNROUND = tuple(1 + n / 61 for n in range(61))
-_ROW_LENGTHS, _ROW_ERROR = (768, 384, 96), 9e-7
-_TRIED_ROW_ORDERS = (2.0, 1.0, 3.0, 0.5, -1.0)
-_FINE_ORDER = 0.1  # no float32 number
-_TOLERANCE, _FINE = 1e-6, 1e-12
 _WITHOUT_FLOAT64 = frozenset({"mps"})
 
 
@@ -48,7 +40,7 @@ class Path(NamedTuple):
     name: str  # as in PATHS
     norms: Norms
     rows: Rows  # by an operator of the loop, whichever path it is
-    longest_row: int  # that loses no more than _ROW_ERROR in float32
+    longest_row: int  # of float32 numbers, that loses no more than is promised
     fine_orders: bool  # False where the operator rounds the order to float32
 
 
@@ -175,12 +167,13 @@ def _readable(device_type: str) -> bool:
 
 
 def _first_working(names: Sequence[str], device_type: str) -> Path:
+    dtype = accumulator(device_type)
     for name in names:
         for norms in _candidates(name):
-            if _works(norms, device_type):
-                fine = _answers(norms, _FINE_ORDER, device_type, _FINE)
-                rows = _first_rows(device_type)
-                return Path(name, norms, rows, _longest_row(rows, device_type), fine)
+            if are_right(norms, device_type, dtype):
+                rows = _first_rows(device_type, dtype)
+                length = longest_row(rows, device_type)
+                return Path(name, norms, rows, length, are_fine(norms, device_type, dtype))
     msg = (
         f"torch {torch.__version__} has no working {' or '.join(names)} path for norms on "
         f"{device_type}: its operators are missing, refuse or answer wrongly. "
@@ -231,29 +224,19 @@ def _flat_norm(entry: Callable[..., Tensor], tensor: Tensor, p: float) -> Tensor
     return entry(tensor.reshape(-1), p)
 
 
-def _first_rows(device_type: str) -> Rows:
+def _first_rows(device_type: str, dtype: torch.dtype) -> Rows:
     """Return the first operator that gives right norms of rows; the definition if none does."""
-    entries = (getattr(getattr(torch, "linalg", None), "vector_norm", None), torch.norm)
-    for entry in filter(None, entries):
-        rows = _by_rows(entry)
-        if _rows_work(rows, device_type):
-            return rows
-    return _defined_rows
-
-
-def _longest_row(rows: Rows, device_type: str) -> int:
-    """Return how long a row of float32 numbers may be: kernels add in 1, 4, 8 or 16 lanes."""
-    for length in _ROW_LENGTHS[:-1]:
-        values = torch.tensor(_UNROUND, dtype=torch.float32, device=device_type)
-        norms = rows(values.unsqueeze(1).expand(-1, length).contiguous(), 2.0).tolist()
-        due = [value * math.sqrt(length) for value in values.tolist()]
-        if all(math.isclose(*pair, rel_tol=_ROW_ERROR) for pair in zip(norms, due)):
-            return length
-    return _ROW_LENGTHS[-1]
+    entries = (
+        getattr(getattr(torch, "linalg", None), "vector_norm", None),
+        getattr(torch, "norm", None),
+    )
+    candidates = (_by_rows(entry) for entry in entries if entry is not None)
+    right = (rows for rows in candidates if are_right_rows(rows, device_type, dtype))
+    return next(right, _defined_rows)
 
 
 def _untried_loop() -> Path:
-    return Path("loop", _first_loop, _defined_rows, _ROW_LENGTHS[-1], fine_orders=False)
+    return Path("loop", _first_loop, _defined_rows, SHORTEST_ROW, fine_orders=False)
 
 
 def _defined_rows(matrix: Tensor, p: float) -> Tensor:
@@ -264,69 +247,9 @@ def _by_rows(entry: Callable[..., Tensor]) -> Rows:
     return lambda matrix, p: entry(matrix, p, 1)
 
 
-def _rows_work(rows: Rows, device_type: str) -> bool:
-    try:
-        return all(
-            _rows_answer(rows, p, dtype, device_type)
-            for p in _TRIED_ROW_ORDERS
-            for dtype in (torch.float32, accumulator(device_type))
-        )
-    except Exception:  # noqa: BLE001 - whatever a release raises means that it refuses
-        return False
-
-
-def _rows_answer(rows: Rows, p: float, dtype: torch.dtype, device_type: str) -> bool:
-    norms = rows(torch.tensor(_KNOWN_ROWS, dtype=dtype, device=device_type), p)
-    expected = [_expected(row, p) for row in _KNOWN_ROWS]
-    found = norms.tolist()
-    return norms.dtype == dtype and all(
-        math.isclose(*pair, rel_tol=_TOLERANCE) for pair in zip(found, expected)
-    )
-
-
 def _first_loop(tensors: Sequence[Tensor], p: float, dtype: torch.dtype) -> Sequence[Tensor]:
     return next(_candidates("loop"))(tensors, p, dtype)
 
 
 def _cast(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
     return [tensor.to(dtype) for tensor in tensors]
-
-
-def _works(norms: Norms, device_type: str) -> bool:
-    return all(_answers(norms, p, device_type) for p in _TRIED_ORDERS)
-
-
-def _answers(norms: Norms, p: float, device_type: str, tolerance: float = _TOLERANCE) -> bool:
-    """Tell whether the norms of known numbers are right (or, unless p is 2, refused)."""
-    dtype = accumulator(device_type)
-    try:
-        tensors = [torch.tensor(v, dtype=torch.float32, device=device_type) for v in _KNOWN]
-        with torch.no_grad():
-            results = norms(tensors, p, dtype)
-            return _well_formed(results, dtype) and _right(results, p, tolerance)
-    except Exception:  # noqa: BLE001 - whatever a release raises means that it refuses
-        return p not in (_TRIED_ORDERS[0], _FINE_ORDER)
-
-
-def _well_formed(results: object, dtype: torch.dtype) -> bool:
-    return (
-        isinstance(results, (list, tuple))
-        and len(results) == len(_KNOWN)
-        and all(isinstance(r, Tensor) and r.dim() == 0 and r.dtype == dtype for r in results)
-    )
-
-
-def _right(results: Sequence[Tensor], p: float, tolerance: float) -> bool:
-    return all(
-        math.isclose(result.item(), _expected(values, p), rel_tol=tolerance)
-        for result, values in zip(results, _KNOWN)
-    )
-
-
-def _expected(values: Sequence[float], p: float) -> float:
-    magnitudes = [abs(value) for value in values]
-    if math.isinf(p):
-        return max(magnitudes) if p > 0 else min(magnitudes)
-    if p == 0:
-        return float(len(magnitudes))
-    return math.pow(math.fsum(math.pow(m, p) for m in magnitudes), 1 / p)

@@ -12,29 +12,36 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+HALVES = frozenset({torch.float16, torch.bfloat16})
+"""The dtypes to which PyTorch rounds float64 twice."""
+
 
 def narrow(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     """Return non-negative float64 numbers in another dtype, rounded to the nearest.
 
-    PyTorch rounds float64 to half types by way of float32, and so twice. The way here rounds to
-    odd first (S. Boldo, G. Melquiond: Emulation of FMA and correctly rounded sums, 2008): of the
-    two float32 numbers around an inexact one that with an odd last bit, which is never the middle
-    of two half numbers. Reads nothing back; differentiable.
+    PyTorch rounds float64 to half types by way of float32, and so twice, which goes wrong where
+    the first rounding ends in the middle of two half numbers. There the side on which the number
+    lay decides. Reads nothing back; differentiable; torch.compile and torch.func can trace it.
 
     Args:
         numbers: any shape.
         dtype: any floating dtype.
     """
-    if numbers.dtype != torch.float64 or dtype not in (torch.float16, torch.bfloat16):
+    if numbers.dtype != torch.float64 or dtype not in HALVES:
         return numbers.to(dtype)
     exact = numbers.detach()
-    nearest = exact.to(torch.float32)
-    back = nearest.to(torch.float64)
-    below = nearest.view(torch.int32) - (back > exact).to(torch.int32)
-    odd = (below | (back != exact).to(torch.int32)).view(torch.float32).to(torch.float64)
-    usable = torch.isfinite(back) & (back > 0)
-    moved = torch.where(usable, odd - exact, torch.zeros_like(exact))
-    return (numbers + moved).to(torch.float32).to(dtype)
+    single = exact.to(torch.float32)
+    rounded = single.to(dtype).to(torch.float64)
+    single = single.to(torch.float64)
+    # What lies as far beyond: a number of the half type only if the other was in the middle.
+    beyond = 2 * single - rounded
+    was_middle = (beyond > 0) & (beyond.to(dtype).to(torch.float64) == beyond)
+    wrong = was_middle & ((exact - single) * (beyond - rounded) > 0)
+    largest = torch.finfo(dtype).max
+    too_large = (single > largest) & (exact < halfway(largest, dtype))
+    right = torch.where(too_large, largest, torch.where(wrong, beyond, rounded))
+    moved = torch.where(right < math.inf, right - exact, 0.0)
+    return (numbers + moved).to(dtype)
 
 
 def halfway(number: float, dtype: torch.dtype) -> float:

@@ -21,7 +21,7 @@ import torch
 
 from gradnorms.elements import PLAIN, flat_view, pieces
 from gradnorms.paths import choose
-from gradnorms.rounding import exceeds, halfway, narrow
+from gradnorms.rounding import HALVES, exceeds, halfway, narrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
 
     from gradnorms.paths import Path
 
-_WIDE = torch.float64
-_HALVES = frozenset({torch.float16, torch.bfloat16})
-_ACCURATE = frozenset({torch.float32, _WIDE}) | _HALVES
-# Longest rows of float64, even if added one by one: they lose less than 1e-15.
-_LONGEST_WIDE = 64
+_HOST, _WIDE = torch.device("cpu"), torch.float64
+_SERVED = HALVES | {torch.float32, _WIDE}
+# Longest rows of float64, if added one by one: they lose less than 2e-15.
+_LONGEST_WIDE = 32
 # Norms below it may have lost squares that underflowed: up to 1.2e-38 each in float32, so that
 # 1e11 of them still weigh less than 1e-7 of the smallest sound square; float64 alike.
 _SMALLEST_SOUND = {torch.float32: 2.0**-33, _WIDE: 2.0**-460}
@@ -42,6 +41,8 @@ _SMALLEST_SOUND = {torch.float32: 2.0**-33, _WIDE: 2.0**-460}
 _ERROR = {torch.float32: 1e-6, _WIDE: 1e-13}
 # Copying a tensor into a matrix costs less than a call of its own, up to about this size.
 _LARGEST_STACKED, _FEWEST_STACKED = 2**13, 4
+# Rows that may make up a stacked tensor, so that their norms are no long sum in turn.
+_MOST_ROWS = 64
 # Elements of a matrix, or of a piece that is cast: what fits a processor's own cache.
 _PIECE = 2**18
 
@@ -63,7 +64,7 @@ def stack_norms(tensors: Sequence[Tensor], dtype: torch.dtype | None = None) -> 
     norms = _measure(tensors, _WIDE if target == _WIDE else torch.float32)
     if norms is None:
         return None
-    return _round(tensors, norms, target) if target in _HALVES else norms.to(target)
+    return _round(tensors, norms, target) if target in HALVES else norms.to(target)
 
 
 def estimate_norms(tensors: Sequence[Tensor]) -> Tensor | None:
@@ -96,15 +97,15 @@ def _longest(path: Path, working: torch.dtype) -> int:
 
 def _are_plain(tensors: Sequence[Tensor]) -> bool:
     # Each attribute in one sweep: a loop over 1000 small tensors would take as long as the norms.
-    # Those that a list can hardly differ in are left to what refuses to stack such tensors.
+    # In what else tensors may differ shows when they are stacked, or in the result.
     first = tensors[0]
     return (
         first.device.type == "cpu"
         and first.layout == torch.strided
-        and first.dtype in _ACCURATE
+        and first.dtype in _SERVED
         and set(map(type, tensors)) <= PLAIN
         and len(set(map(attrgetter("dtype"), tensors))) == 1
-        and not (torch.is_grad_enabled() and any(map(attrgetter("requires_grad"), tensors)))
+        and not (first.requires_grad and torch.is_grad_enabled())
     )
 
 
@@ -134,12 +135,13 @@ def _plan(shapes: tuple[torch.Size, ...], longest: int) -> _Plan:
         members.setdefault(shape, []).append(index)
     stacks, singles, empty = [], [], []
     found: list[int] = []
+    most = min(_LARGEST_STACKED, _MOST_ROWS * longest)
     for shape, indices in members.items():
         numel = math.prod(shape)
         row = _row_length(numel, longest)
         if numel == 0:
             empty += indices
-        elif numel <= _LARGEST_STACKED and len(indices) >= _FEWEST_STACKED:
+        elif numel <= most and len(indices) >= _FEWEST_STACKED:
             everything = len(indices) == len(shapes)
             chosen: Any = tuple if everything else itemgetter(*indices)
             stacks.append(_Stack(len(indices), chosen, numel, row or longest))
@@ -150,7 +152,7 @@ def _plan(shapes: tuple[torch.Size, ...], longest: int) -> _Plan:
     order = None
     if found != sorted(found):
         places = {index: place for place, index in enumerate(found)}
-        order = torch.tensor([places[index] for index in range(len(found))], device="cpu")
+        order = torch.tensor([places[index] for index in range(len(found))], device=_HOST)
     return _Plan(tuple(stacks), tuple(singles), len(empty), order)
 
 
@@ -165,6 +167,8 @@ def _row_length(numel: int, longest: int) -> int:
 def _sound_norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
     """Return the norms in float64, from squares in the working dtype where those are sound."""
     norms = _norms(path, tensors, working)
+    if norms.requires_grad:
+        raise NotImplementedError
     values = norms.tolist()
     # The sum is finite if all are, and min() can be trusted if there is no NaN.
     if math.isfinite(sum(values)) and min(values) >= _SMALLEST_SOUND[working]:
@@ -179,10 +183,10 @@ def _norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tenso
     plan = _plan(tuple(map(attrgetter("shape"), tensors)), _longest(path, working))
     found = [norms for stack in plan.stacks for norms in _stacked(path, tensors, stack, working)]
     if plan.singles:
-        rows = [_short(path, tensors[index], length, working) for index, length in plan.singles]
-        found.append(torch.stack([*path.norms(rows, 2.0, _WIDE)]))
+        flats = [_short(path, tensors[index], row, working) for index, row in plan.singles]
+        found.append(torch.stack([*path.norms(flats, 2.0, _WIDE)]))
     if plan.empty:
-        found.append(torch.zeros(plan.empty, dtype=_WIDE, device="cpu"))
+        found.append(torch.zeros(plan.empty, dtype=_WIDE, device=_HOST))
     norms = found[0] if len(found) == 1 else torch.cat(found)
     return norms if plan.order is None else norms[plan.order]
 
@@ -192,27 +196,31 @@ def _stacked(
 ) -> Iterable[Tensor]:
     """Yield the norms of the tensors of a stack, as many at a time as a cache holds."""
     chosen = stack.choose(tensors)
-    step = max(1, _PIECE // stack.numel)
+    first = chosen[0]
+    step = min(stack.size, max(1, _PIECE // stack.numel))
+    # One matrix for all: fresh memory costs more than the copies.
+    room = torch.empty((step, *first.shape), dtype=first.dtype, device=_HOST)
     for start in range(0, stack.size, step):
-        matrix = torch.stack(chosen[start : start + step]).to(working)
-        count = len(matrix)
+        some = chosen[start : start + step]
+        matrix = torch.stack(some, out=room[: len(some)]).to(working)
         if stack.numel % stack.row:
-            matrix = torch.nn.functional.pad(matrix.view(count, -1), (0, -stack.numel % stack.row))
-        norms = path.rows(matrix.view(-1, stack.row), 2.0).to(_WIDE)
-        yield norms if len(norms) == count else path.rows(norms.view(count, -1), 2.0)
+            flat = matrix.view(len(some), -1)
+            matrix = torch.nn.functional.pad(flat, (0, -stack.numel % stack.row))
+        norms = path.rows(matrix.view(-1, stack.row), 2.0).double()
+        yield norms if len(norms) == len(some) else path.rows(norms.view(len(some), -1), 2.0)
 
 
 def _short(path: Path, tensor: Tensor, length: int, working: torch.dtype) -> Tensor:
     """Return a flat float64 tensor that has the norm of this one: the norms of its rows."""
-    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+    if tensor.device != _HOST:
         raise NotImplementedError
-    if tensor.dtype == working and length == tensor.numel():
-        norms = tensor.reshape(-1)
-    elif tensor.dtype == working and length and tensor.is_contiguous():
-        norms = path.rows(tensor.view(-1, length), 2.0)
-    else:
+    if not (tensor.dtype == working and length and tensor.is_contiguous()):
         norms = _all_rows(path, _cast_pieces(tensor, working))
-    norms = norms.to(_WIDE)
+    elif length == tensor.numel():
+        norms = tensor.view(-1)
+    else:
+        norms = path.rows(tensor.view(-1, length), 2.0)
+    norms = norms.double()
     while working == _WIDE and norms.numel() > _LONGEST_WIDE:
         norms = row_norms(path, norms, _LONGEST_WIDE)
     return norms
@@ -230,9 +238,9 @@ def _all_rows(path: Path, flats: Iterable[Tensor]) -> Tensor:
 
 def _wide_norm(path: Path, tensor: Tensor) -> Tensor:
     """Return the norm in float64, from squares that cannot leave its range."""
-    peaks = [piece.to(_WIDE).abs().max() for piece in pieces(tensor, _PIECE)]
+    peaks = [piece.double().abs().max() for piece in pieces(tensor, _PIECE)]
     if not peaks:
-        return torch.zeros((), dtype=_WIDE, device="cpu")
+        return torch.zeros((), dtype=_WIDE, device=_HOST)
     peak = torch.stack(peaks).max()
     if not 0 < peak < math.inf:
         return peak  # which is the norm: 0, infinity or NaN
@@ -240,7 +248,7 @@ def _wide_norm(path: Path, tensor: Tensor) -> Tensor:
     # not a float64 number.
     exponent = -math.frexp(peak.item())[1] if tensor.dtype == _WIDE else 0
     up, down = _powers(exponent), _powers(-exponent)
-    scaled = (piece.to(_WIDE) * up[0] * up[1] for piece in pieces(tensor, _PIECE))
+    scaled = (piece.double() * up[0] * up[1] for piece in pieces(tensor, _PIECE))
     norm = path.norms([_short(path, _all_rows(path, scaled), 0, _WIDE)], 2.0, _WIDE)[0]
     return norm * down[0] * down[1]
 
@@ -276,9 +284,9 @@ def _decided(tensor: Tensor, norm: Tensor, dtype: torch.dtype) -> Tensor:
     high = narrow(norm * (1 + _ERROR[_WIDE]), dtype)[0]
     middle = halfway(low.item(), dtype)
     squares = chain.from_iterable(
-        piece.to(_WIDE).square().tolist() for piece in pieces(tensor, _PIECE)
+        piece.double().square().tolist() for piece in pieces(tensor, _PIECE)
     )
     side = exceeds(squares, middle**2)
     if side == 0:
-        return torch.tensor(middle, dtype=_WIDE, device="cpu").to(dtype)  # the even one
+        return torch.tensor(middle, dtype=_WIDE, device=_HOST).to(dtype)  # the even one
     return high if side > 0 else low

@@ -28,7 +28,7 @@ _FLOAT32_ORDERS = frozenset({n / 2 for n in range(-64, 65)} | {math.inf, -math.i
 # Bounds the copies that casting and scaling make: on a CPU to what its cache holds.
 _BATCH_ELEMENTS, _BATCH_ELEMENTS_CPU = 2**24, 2**18
 # A processor may add numbers one by one, and so loses digits in longer sums.
-_LONGEST_SUM, _LONGEST_ROW = 512, 64
+_LONGEST_SUM, _LONGEST_ROW = 256, 32
 
 
 def wide_norms(path: Path, tensors: Sequence[Tensor], p: float) -> list[Tensor]:
