@@ -113,7 +113,9 @@ def _newest(word: str, known: Mapping[Version, Cell], mistakes: list[str]) -> Ve
         return min(known)
     if not matching:
         there = ", ".join(map(str, sorted(known)))
-        mistakes.append(f"{word}: no such release can be run here; there are {there}")
+        mistakes.append(
+            f"{word}: no such release from the floor on can run here; there are {there}"
+        )
         return min(known)
     return max(matching)
 

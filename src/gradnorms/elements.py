@@ -79,17 +79,17 @@ def flat_view(tensor: Tensor) -> Tensor | None:
 
 
 def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
-    """Yield the elements in flat tensors of at most so many, copying no more than one at a time.
+    """Yield the elements in flat, contiguous tensors, copying no more than one at a time.
 
     Args:
         tensor: strided; of any size, since an expanded tensor may be larger than memory.
-        size: at least 1.
+        size: the most elements of a piece, at least 1.
     """
     flat = flat_view(tensor)
     if flat is not None:
         yield from torch.split(flat, size)
     elif tensor.numel() <= size:
-        yield tensor.reshape(-1)
+        yield tensor.reshape(-1).contiguous()
     else:
         longest = max(range(tensor.dim()), key=tensor.size)
         step = max(1, size * tensor.size(longest) // tensor.numel())

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HOST = torch.device("cpu")
+# Since 1.10, negation may be a flag on a tensor, which the copy would hand on to flags.
+_LAZY_NEGATION = hasattr(torch.Tensor, "resolve_neg")
 # A word holds eight flags, each a byte of 0 or 1. So many words can be added up before the largest
 # sum of a byte, 255, might carry into the next.
 _WORD, _ADDED = 8, 128
@@ -47,7 +49,7 @@ def _count_flags(tensors: Sequence[Tensor]) -> int:
     for piece in _flats(tensors, room):
         size = piece.numel()
         used = -(-size // _ROW) * _ROW
-        flags[:size].copy_(piece)
+        flags[:size].copy_(piece.resolve_neg() if _LAZY_NEGATION else piece)
         flags[size:used].zero_()
         sums.append(words[: used // _WORD].view(-1, _ADDED).sum(1))
     return int(torch.cat(sums).view(torch.uint8).sum())

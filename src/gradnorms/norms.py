@@ -36,6 +36,7 @@ class NormError(ValueError):
       and the largest of no numbers are undefined (a sparse tensor without stored values is not
       empty: it is all zeros);
     - an order that is NaN;
+    - a nested tensor, which is not one tensor;
     - a ``dtype=`` that would narrow a tensor, or is complex for a real tensor, or real for a
       complex one, as in ``torch.linalg.vector_norm``.
     """
@@ -76,16 +77,22 @@ def compute_norms(
     Returns:
         A scalar tensor (shape ``()``) for each tensor, in order, on its device, never distributed.
         Its dtype is ``dtype``, or else the tensor's; of a complex dtype the real counterpart.
+        Scalars of one list may be views of one tensor: clone one before resizing it, or before
+        changing it in place where autograd has saved another.
 
     Raises:
         NormError: a norm is undefined; see there.
-        TypeError: ``tensors`` is not an iterable of tensors, or ``ord`` not a real number.
+        TypeError: ``tensors`` is not an iterable of tensors, ``ord`` not a real number, or
+            ``dtype`` not a torch.dtype.
     """
     p = _as_order(ord)
     batch = _as_list(tensors)
     if tracing():
         _check_classes(batch)
         return [_traced_norm(index, tensor, p, dtype) for index, tensor in enumerate(batch)]
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        msg = f"dtype is {dtype!r}, but must be a torch.dtype, such as torch.float64"
+        raise TypeError(msg)
     if batch and p == _EUCLIDEAN and type(batch[0]) in PLAIN and dtype in (None, batch[0].dtype):
         # Nothing else to ask about each tensor: most lists end here.
         norms = stack_norms(batch)
@@ -215,6 +222,9 @@ def _as_float(order: float) -> float:
 
 def _result_dtype(index: int, tensor: Tensor, p: float, dtype: torch.dtype | None) -> torch.dtype:
     """Return the dtype of the norm of this tensor, or raise NormError if there is no norm."""
+    if not tracing() and getattr(tensor, "is_nested", False):
+        msg = f"tensor {index} is nested: pass the tensors in it, tensor.unbind(), instead"
+        raise NormError(msg)
     if not (tensor.dtype.is_floating_point or tensor.dtype.is_complex):
         msg = (
             f"tensor {index} is {tensor.dtype}, and norms need a floating or complex dtype: "
@@ -246,11 +256,11 @@ def _real(dtype: torch.dtype) -> torch.dtype:
     return counterparts.get(dtype, dtype)
 
 
-def _widens(wide: torch.dtype, narrow: torch.dtype) -> bool:
+def _widens(wider: torch.dtype, narrower: torch.dtype) -> bool:
     """Tell whether every number of one dtype is a number of the other, both real or complex."""
-    if wide.is_complex != narrow.is_complex or not (wide.is_complex or wide.is_floating_point):
+    if wider.is_complex != narrower.is_complex or not (wider.is_complex or wider.is_floating_point):
         return False
-    to, given = torch.finfo(_real(wide)), torch.finfo(_real(narrow))
+    to, given = torch.finfo(_real(wider)), torch.finfo(_real(narrower))
     return to.max >= given.max and to.eps <= given.eps
 
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from gradnorms.trials import (
-    SHORTEST_ROW,
+    SHORTEST_ROWS,
     Norms,
     Rows,
     are_fine,
     are_right,
     are_right_rows,
-    longest_row,
+    row_lengths,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Path(NamedTuple):
     name: str  # as in PATHS
     norms: Norms
     rows: Rows  # by an operator of the loop, whichever path it is
-    longest_row: int  # of float32 numbers, that loses no more than is promised
+    row_lengths: tuple[int, ...]  # of float32 numbers, that lose little; the longest first
     fine_orders: bool  # False where the operator rounds the order to float32
 
 
@@ -105,7 +105,8 @@ def active_path(device_type: str = "cpu") -> str:
     """Name the path that serves ``compute_norms``: "public", "private" or "loop".
 
     Args:
-        device_type: the kind of device asked about, as in ``torch.device.type``.
+        device_type: the kind of device asked about, as in ``torch.device.type``. Where nothing can
+            be tried, because there is no such device, the answer is "loop".
 
     Raises:
         RuntimeError: no norm of this torch gives right answers on this kind of device.
@@ -115,9 +116,10 @@ def active_path(device_type: str = "cpu") -> str:
 
 @contextlib.contextmanager
 def force_path(name: str) -> Iterator[None]:
-    """Make one path serve every call in a ``with`` block. Meant for tests; not thread-safe.
+    """Make one path serve calls in a ``with`` block. Meant for tests; not thread-safe.
 
-    What the forced path refuses is still served by the loop, as without forcing.
+    What the forced path refuses, and what only the loop serves (tensors that autograd tracks, and
+    code that torch.compile traces), is still served by the loop. The path is tried on the CPU.
 
     Args:
         name: "public", "private" or "loop".
@@ -172,8 +174,8 @@ def _first_working(names: Sequence[str], device_type: str) -> Path:
         for norms in _candidates(name):
             if are_right(norms, device_type, dtype):
                 rows = _first_rows(device_type, dtype)
-                length = longest_row(rows, device_type)
-                return Path(name, norms, rows, length, are_fine(norms, device_type, dtype))
+                lengths = row_lengths(rows, device_type)
+                return Path(name, norms, rows, lengths, are_fine(norms, device_type, dtype))
     msg = (
         f"torch {torch.__version__} has no working {' or '.join(names)} path for norms on "
         f"{device_type}: its operators are missing, refuse or answer wrongly. "
@@ -236,7 +238,7 @@ def _first_rows(device_type: str, dtype: torch.dtype) -> Rows:
 
 
 def _untried_loop() -> Path:
-    return Path("loop", _first_loop, _defined_rows, SHORTEST_ROW, fine_orders=False)
+    return Path("loop", _first_loop, _defined_rows, SHORTEST_ROWS, fine_orders=False)
 
 
 def _defined_rows(matrix: Tensor, p: float) -> Tensor:

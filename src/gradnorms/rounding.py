@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,12 +13,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+# Without their sign, which is the highest bit.
+_HALF_NUMBERS = 2**15
 HALVES = frozenset({torch.float16, torch.bfloat16})
 """The dtypes to which PyTorch rounds float64 twice."""
 
 
 def narrow(numbers: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return non-negative float64 numbers in another dtype, rounded to the nearest.
+    """Return non-negative numbers in another dtype, rounded to the nearest.
 
     PyTorch rounds float64 to half types by way of float32, and so twice, which goes wrong where
     the first rounding ends in the middle of two half numbers. There the side on which the number
@@ -51,16 +54,25 @@ def halfway(number: float, dtype: torch.dtype) -> float:
     return number + math.ldexp(info.eps, exponent - 1) / 2
 
 
-def exceeds(terms: Iterable[float], bound: float) -> float:
-    """Return a number with the sign of the exact sum of the terms minus the bound.
+def compare_norm(pieces: Iterable[Tensor], bound: float) -> int:
+    """Compare the exact L2 norm of the elements with a number: -1 less, 0 equal, 1 more.
+
+    There are so few half numbers that how often each occurs can be counted, and those that do
+    added up as fractions.
 
     Args:
-        terms: finite; their sum in float64's range.
-        bound: finite.
+        pieces: flat tensors of one half type, of finite numbers.
+        bound: finite, not negative.
     """
-
-    def difference() -> Iterable[float]:
-        yield -bound
-        yield from terms
-
-    return math.fsum(difference())
+    counts = torch.zeros(_HALF_NUMBERS, dtype=torch.int64, device="cpu")
+    dtype = torch.float16
+    for piece in pieces:
+        magnitudes = piece.contiguous().view(torch.int16).to(torch.int64) % _HALF_NUMBERS
+        counts += torch.bincount(magnitudes, minlength=_HALF_NUMBERS)
+        dtype = piece.dtype
+    occurring = counts.nonzero().reshape(-1)
+    numbers = occurring.to(torch.int16).view(dtype).tolist()
+    squares = zip(numbers, counts[occurring].tolist())
+    difference = -(Fraction(bound) ** 2)
+    difference += sum((count * Fraction(number) ** 2 for number, count in squares), Fraction())
+    return (difference > 0) - (difference < 0)

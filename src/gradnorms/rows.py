@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -21,7 +20,7 @@ import torch
 
 from gradnorms.elements import PLAIN, flat_view, pieces
 from gradnorms.paths import choose
-from gradnorms.rounding import HALVES, exceeds, halfway, narrow
+from gradnorms.rounding import HALVES, compare_norm, halfway, narrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 _HOST, _WIDE = torch.device("cpu"), torch.float64
 _SERVED = HALVES | {torch.float32, _WIDE}
-# Longest rows of float64, if added one by one: they lose less than 2e-15.
-_LONGEST_WIDE = 32
+# Lengths of float64 rows: even if added one by one, they lose less than 2e-15.
+_WIDE_LENGTHS = tuple(range(32, 0, -1))
 # Norms below it may have lost squares that underflowed: up to 1.2e-38 each in float32, so that
 # 1e11 of them still weigh less than 1e-7 of the smallest sound square; float64 alike.
 _SMALLEST_SOUND = {torch.float32: 2.0**-33, _WIDE: 2.0**-460}
@@ -73,12 +72,10 @@ def estimate_norms(tensors: Sequence[Tensor]) -> Tensor | None:
 
 
 def row_norms(path: Path, flat: Tensor, length: int, p: float = 2.0) -> Tensor:
-    """Return the norms of consecutive rows of a flat tensor; what remains is the last row."""
+    """Return a flat tensor of the same norm: the norms of rows, and the elements that remain."""
     whole = flat.numel() // length * length
-    if whole == flat.numel():
-        return path.rows(flat.view(-1, length), p)
-    rest = path.rows(flat[whole:].view(1, -1), p)
-    return torch.cat([path.rows(flat[:whole].view(-1, length), p), rest]) if whole else rest
+    norms = path.rows(flat[:whole].view(-1, length), p) if whole else flat[:0]
+    return norms if whole == flat.numel() else torch.cat([norms, flat[whole:]])
 
 
 def _measure(tensors: Sequence[Tensor], working: torch.dtype) -> Tensor | None:
@@ -91,8 +88,8 @@ def _measure(tensors: Sequence[Tensor], working: torch.dtype) -> Tensor | None:
         return None
 
 
-def _longest(path: Path, working: torch.dtype) -> int:
-    return _LONGEST_WIDE if working == _WIDE else path.longest_row
+def _lengths(path: Path, working: torch.dtype) -> tuple[int, ...]:
+    return _WIDE_LENGTHS if working == _WIDE else path.row_lengths
 
 
 def _are_plain(tensors: Sequence[Tensor]) -> bool:
@@ -124,27 +121,29 @@ class _Plan(NamedTuple):
     stacks: tuple[_Stack, ...]
     singles: tuple[tuple[int, int], ...]  # index, and length of the rows that divide it, or 0
     empty: int
-    order: Tensor | None  # where each tensor's norm stands among those of the above, in order
+    order: (
+        tuple[int, ...] | None
+    )  # where each tensor's norm stands among those of the above, in order
 
 
 @lru_cache(maxsize=64)
-def _plan(shapes: tuple[torch.Size, ...], longest: int) -> _Plan:
+def _plan(shapes: tuple[torch.Size, ...], lengths: tuple[int, ...]) -> _Plan:
     """Plan once for all lists of these shapes: a model's gradients keep theirs."""
     members: dict[torch.Size, list[int]] = {}
     for index, shape in enumerate(shapes):
         members.setdefault(shape, []).append(index)
     stacks, singles, empty = [], [], []
     found: list[int] = []
-    most = min(_LARGEST_STACKED, _MOST_ROWS * longest)
+    most = min(_LARGEST_STACKED, _MOST_ROWS * lengths[0])
     for shape, indices in members.items():
         numel = math.prod(shape)
-        row = _row_length(numel, longest)
+        row = _row_length(numel, lengths)
         if numel == 0:
             empty += indices
         elif numel <= most and len(indices) >= _FEWEST_STACKED:
             everything = len(indices) == len(shapes)
             chosen: Any = tuple if everything else itemgetter(*indices)
-            stacks.append(_Stack(len(indices), chosen, numel, row or longest))
+            stacks.append(_Stack(len(indices), chosen, numel, row or lengths[0]))
             found += indices
         else:
             singles += [(index, row) for index in indices]
@@ -152,16 +151,15 @@ def _plan(shapes: tuple[torch.Size, ...], longest: int) -> _Plan:
     order = None
     if found != sorted(found):
         places = {index: place for place, index in enumerate(found)}
-        order = torch.tensor([places[index] for index in range(len(found))], device=_HOST)
+        order = tuple(places[index] for index in range(len(found)))
     return _Plan(tuple(stacks), tuple(singles), len(empty), order)
 
 
 @lru_cache(maxsize=4096)
-def _row_length(numel: int, longest: int) -> int:
+def _row_length(numel: int, lengths: tuple[int, ...]) -> int:
     """Return the largest length of rows that divides the number of elements, or 0."""
-    if numel <= longest:
-        return numel
-    return next((n for n in range(longest, longest // 8, -1) if numel % n == 0), 0)
+    useful = (length for length in lengths if length > lengths[0] // 8 or length == numel)
+    return next((length for length in useful if numel % length == 0), 0)
 
 
 def _sound_norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
@@ -180,7 +178,7 @@ def _sound_norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) ->
 
 
 def _norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
-    plan = _plan(tuple(map(attrgetter("shape"), tensors)), _longest(path, working))
+    plan = _plan(tuple(map(attrgetter("shape"), tensors)), _lengths(path, working))
     found = [norms for stack in plan.stacks for norms in _stacked(path, tensors, stack, working)]
     if plan.singles:
         flats = [_short(path, tensors[index], row, working) for index, row in plan.singles]
@@ -188,7 +186,7 @@ def _norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tenso
     if plan.empty:
         found.append(torch.zeros(plan.empty, dtype=_WIDE, device=_HOST))
     norms = found[0] if len(found) == 1 else torch.cat(found)
-    return norms if plan.order is None else norms[plan.order]
+    return norms if plan.order is None else norms[torch.tensor(plan.order, device=_HOST)]
 
 
 def _stacked(
@@ -214,15 +212,16 @@ def _short(path: Path, tensor: Tensor, length: int, working: torch.dtype) -> Ten
     """Return a flat float64 tensor that has the norm of this one: the norms of its rows."""
     if tensor.device != _HOST:
         raise NotImplementedError
-    if not (tensor.dtype == working and length and tensor.is_contiguous()):
-        norms = _all_rows(path, _cast_pieces(tensor, working))
-    elif length == tensor.numel():
-        norms = tensor.view(-1)
-    else:
+    longest = _lengths(path, working)[0]
+    if tensor.numel() <= longest:
+        norms = tensor.reshape(-1)
+    elif tensor.dtype == working and length and tensor.is_contiguous():
         norms = path.rows(tensor.view(-1, length), 2.0)
+    else:
+        norms = _all_rows(path, _cast_pieces(tensor, working))
     norms = norms.double()
-    while working == _WIDE and norms.numel() > _LONGEST_WIDE:
-        norms = row_norms(path, norms, _LONGEST_WIDE)
+    while working == _WIDE and norms.numel() > longest:
+        norms = row_norms(path, norms, longest)
     return norms
 
 
@@ -233,7 +232,7 @@ def _cast_pieces(tensor: Tensor, dtype: torch.dtype) -> Iterable[Tensor]:
 
 
 def _all_rows(path: Path, flats: Iterable[Tensor]) -> Tensor:
-    return torch.cat([row_norms(path, flat, _longest(path, flat.dtype)) for flat in flats])
+    return torch.cat([row_norms(path, flat, _lengths(path, flat.dtype)[0]) for flat in flats])
 
 
 def _wide_norm(path: Path, tensor: Tensor) -> Tensor:
@@ -283,10 +282,7 @@ def _decided(tensor: Tensor, norm: Tensor, dtype: torch.dtype) -> Tensor:
     low = narrow(norm * (1 - _ERROR[_WIDE]), dtype)[0]
     high = narrow(norm * (1 + _ERROR[_WIDE]), dtype)[0]
     middle = halfway(low.item(), dtype)
-    squares = chain.from_iterable(
-        piece.double().square().tolist() for piece in pieces(tensor, _PIECE)
-    )
-    side = exceeds(squares, middle**2)
+    side = compare_norm(pieces(tensor, _PIECE), middle)
     if side == 0:
         return torch.tensor(middle, dtype=_WIDE, device=_HOST).to(dtype)  # the even one
     return high if side > 0 else low

@@ -25,12 +25,12 @@ _TOLERANCE, _FINE = 1e-6, 1e-12
 # Longer than a vector register, so that vectorised sums are tried, and with a remainder.
 _KNOWN_ROWS = tuple(tuple(float(n * n % k + 1) for n in range(43)) for k in (7, 5))
 _TRIED_ROW_ORDERS = (2.0, 1.0, 3.0, 0.5, -1.0)
-# A float32 row of 8 lanes, of 22 numbers each, loses at most (22 + 7 additions + 1 square) / 2 + 1
-# units of 2**-24, 9.5e-7; kernels of 4 lanes or one are held to as many numbers each. They can be
-# told by a row in which a large number makes every addition round up.
-_ROW_LENGTHS, _ROW_ERROR = (176, 88, 22), 9e-7
-_LARGE, _ROUNDED_UP = 2047.0, 15.8515625
-SHORTEST_ROW = _ROW_LENGTHS[-1]
+# A kernel adds a float32 row in 1, 4, 8 or 16 lanes, the rest of it one by one, and then the lanes.
+# With 28 additions, a square, a root and a last rounding, a norm is off by no more than
+# (28 + 1) / 2 + 1 + 1 units of 2**-24, which is 9.8e-7.
+_LANES, _MOST_ADDITIONS = (1, 4, 8, 16), 28
+# Every addition rounds up in a row of these; that tells how many lanes there are at least.
+_LARGE, _ROUNDED_UP, _ROW_ERROR = 2047.0, 15.8515625, 9.8e-7
 
 
 def are_right(norms: Norms, device_type: str, dtype: torch.dtype) -> bool:
@@ -88,14 +88,29 @@ def _is_right_by_rows(rows: Rows, p: float, device_type: str, dtype: torch.dtype
     return norms.dtype == dtype and _are_close(norms.tolist(), _KNOWN_ROWS, p, _TOLERANCE)
 
 
-def longest_row(rows: Rows, device_type: str) -> int:
-    """Return how long a row of float32 numbers may be, by how much one loses."""
-    for length in _ROW_LENGTHS[:-1]:
-        row = (_LARGE, *[_ROUNDED_UP] * (length - 1))
+def row_lengths(rows: Rows, device_type: str) -> tuple[int, ...]:
+    """Return how many float32 numbers a row may have, the most first, to be right to 9.8e-7."""
+    lengths: tuple[int, ...] = ()
+    for fewest in (8, 4, 1):
+        lengths = _lengths_for(fewest)
+        row = (_LARGE, *[_ROUNDED_UP] * (lengths[0] - 1))
         matrix = torch.tensor([row], dtype=torch.float32, device=device_type)
         if _are_close(rows(matrix, 2.0).tolist(), (row,), 2.0, _ROW_ERROR):
-            return length
-    return SHORTEST_ROW
+            break
+    return lengths
+
+
+def _lengths_for(fewest: int) -> tuple[int, ...]:
+    """Return the lengths that so many lanes or more can add accurately."""
+    lanes = [count for count in _LANES if count >= fewest]
+    return tuple(
+        length
+        for length in range(fewest * _MOST_ADDITIONS, 0, -1)
+        if all(length // n + length % n + n - 2 <= _MOST_ADDITIONS for n in lanes)
+    )
+
+
+SHORTEST_ROWS = _lengths_for(1)
 
 
 def _are_close(

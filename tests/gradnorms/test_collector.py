@@ -623,6 +623,14 @@ class TestAsync:
         assert reads == ["tolist"]
 
 
+@pytest.mark.skipif(not hasattr(torch, "_neg_view"), reason="this torch negates at once")
+@pytest.mark.parametrize("count", [5, 5000])
+def test_lazily_negated_gradients_are_counted(count: int) -> None:
+    gradient = torch.ones(count)
+    gradient[: count // 5] = 0
+    assert metrics_of([with_gradient(torch._neg_view(gradient))]).zero_grad_fraction == 0.2
+
+
 class TestDual:
     def test_has_the_documented_keys_and_kinds(self) -> None:
         host, seed = parameters_of([3.0, 4.0], [12.0]), parameters_of([2.0])

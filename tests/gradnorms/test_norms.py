@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import math
 import random
+import re
 import sys
 import types
 from decimal import Decimal
@@ -17,7 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gradnorms import NormError, active_path, compute_norms, force_path, paths, reset_paths, wide
+from gradnorms import (
+    NormError,
+    active_path,
+    compute_norms,
+    force_path,
+    paths,
+    reset_paths,
+    rows,
+    wide,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -795,3 +805,48 @@ def test_compiling_before_any_path_is_known_works(fresh_paths: pytest.MonkeyPatc
     del fresh_paths
     compiled = compiled_norms(dynamic=False)
     assert [norm.item() for norm in compiled([torch.tensor([3.0, 4.0])], 2)] == [5]
+
+
+@pytest.mark.parametrize("dtype", ["float64", float])
+def test_what_is_no_dtype_is_refused(dtype: Any) -> None:  # noqa: ANN401 - whatever is passed
+    with pytest.raises(TypeError, match=re.escape(f"dtype is {dtype!r}")):
+        compute_norms([torch.ones(2)], dtype=dtype)
+
+
+@pytest.mark.skipif(not hasattr(torch, "nested"), reason="this torch has no nested tensors")
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_nested_tensor_is_refused() -> None:
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    with pytest.raises(NormError, match="tensor 1 is nested"):
+        compute_norms([torch.ones(2), nested])
+
+
+def adversarial_row(length: int) -> Tensor:
+    """A large number, and small ones that make every addition in eight lanes round up."""
+    small = math.sqrt(2.0 * 2**-24 * 1.002)
+    row = torch.full((length,), small)
+    lanes = torch.arange(length) % 8 != 0
+    whole = torch.arange(length) < length // 8 * 8
+    row[lanes & whole] = small / math.sqrt(length // 8) * 1.001
+    row[0] = 1.4142137
+    return row
+
+
+@pytest.mark.parametrize("length", [160, 161, 167, 168, 174, 175, 176, 177, 183, 192])
+@pytest.mark.parametrize("step", [1, 2])
+@pytest.mark.parametrize("copies", [1, 6])
+@pytest.mark.usefixtures("path")
+def test_no_row_loses_more_than_is_promised(length: int, step: int, copies: int) -> None:
+    flat = adversarial_row(length).repeat(3)
+    tensor = torch.stack([flat] * step, 1)[:, 0]  # the same numbers, one by one or with gaps
+    exact = math.sqrt(math.fsum(value * value for value in flat.tolist()))
+    for norm in compute_norms([tensor] * copies):
+        assert abs(norm.item() - exact) <= 1e-6 * exact
+
+
+def test_what_modes_make_is_not_remembered() -> None:
+    fake = pytest.importorskip("torch._subclasses.fake_tensor")
+    tensors = [torch.ones(size) for size in (3, 7)] * 5
+    with fake.FakeTensorMode(allow_non_fake_inputs=True):
+        compute_norms(tensors)
+    assert rows.stack_norms(tensors) is not None
