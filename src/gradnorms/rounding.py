@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # Without their sign, which is the highest bit.
 _HALF_NUMBERS = 2**15
-HALVES = frozenset({torch.float16, torch.bfloat16})
+# No set, because torch.compile of 2.1 cannot look into one.
+HALVES = (torch.float16, torch.bfloat16)
 """The dtypes to which PyTorch rounds float64 twice."""
 
 

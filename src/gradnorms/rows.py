@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gradnorms.paths import Path
 
 _HOST, _WIDE = torch.device("cpu"), torch.float64
-_SERVED = HALVES | {torch.float32, _WIDE}
+_SERVED = (*HALVES, torch.float32, _WIDE)
 # Lengths of float64 rows: even if added one by one, they lose less than 2e-15.
 _WIDE_LENGTHS = tuple(range(32, 0, -1))
 # Norms below it may have lost squares that underflowed: up to 1.2e-38 each in float32, so that
