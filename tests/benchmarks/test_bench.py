@@ -41,7 +41,7 @@ def test_all_that_is_wrong_with_the_words_is_told_at_once() -> None:
 
 
 def test_what_lies_below_the_floor_is_not_measured() -> None:
-    with pytest.raises(ConfigError, match="no such release can be run here"):
+    with pytest.raises(ConfigError, match="no such release from the floor on can run here"):
         chosen("1.13.1")
 
 
