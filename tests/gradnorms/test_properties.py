@@ -29,9 +29,9 @@ from tests.gradnorms.exact import (
     tie,
     tie_exponents,
 )
+from tests.gradnorms.working import WORKING
 
 from gradnorms import compute_norms, force_path
-from gradnorms.paths import PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,15 +46,6 @@ EDGES = (511, 512, 513, 767, 768, 769, 1021, 4093)
 AWKWARD = (*EDGES, 8191, 8192, 8193, 65537, 2**18 - 1, 2**18, 2**18 + 1)
 
 
-def works(path: str) -> bool:
-    try:
-        with force_path(path):
-            return True
-    except RuntimeError:
-        return False
-
-
-WORKING = [path for path in PATHS if works(path)]
 paths = st.sampled_from(WORKING)
 Numbers = st.SearchStrategy[float]
 

@@ -20,8 +20,7 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from gradnorms import NormError, collect_seed_gradients, compute_norms, force_path
-from gradnorms.paths import PATHS
+from gradnorms import NormError, collect_seed_gradients, compute_norms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,17 +41,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.* is deprecat
 @pytest.fixture
 def rows() -> Tensor:
     return torch.tensor(ROWS)
-
-
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> Iterator[str]:
-    try:
-        forced = force_path(request.param)
-        forced.__enter__()
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    yield request.param
-    forced.__exit__(None, None, None)
 
 
 def tracked(*shapes: tuple[int, ...], dtype: torch.dtype = torch.float64) -> list[Tensor]:
