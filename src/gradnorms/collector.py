@@ -22,8 +22,8 @@ import torch
 from gradnorms.gradients import (
     Gradients,
     count_nonfinite,
-    count_nonzeros,
     find_gradients,
+    measure_and_count,
     measure_norms,
     on_host,
     read_back,
@@ -91,6 +91,7 @@ class SeedGradientCollector:
         """
         return materialize_grad_stats(self.collect_async(parameters))
 
+    @torch.no_grad()
     def collect_async(self, parameters: Iterable[Tensor]) -> dict[str, Any]:
         """Queue what `collect` does, without synchronisation.
 
@@ -103,7 +104,7 @@ class SeedGradientCollector:
             `_total_squared_norm` (float64, 0-d), `_all_norms` (float64, of shape (n_grads,), in
             the parameters' order), `_n_vanishing` and `_n_exploding` (int64, 0-d).
         """
-        return _queue_stats(find_gradients(parameters), self)
+        return _queue_stats(measure_norms(find_gradients(parameters).stored), self)
 
 
 def materialize_grad_stats(async_stats: Mapping[str, Any]) -> GradientHealthStats:
@@ -251,13 +252,11 @@ def materialize_dual_grad_stats(async_stats: Mapping[str, Any]) -> DualGradientS
     )
 
 
-@torch.no_grad()
-def _queue_stats(gradients: Gradients, thresholds: SeedGradientCollector) -> dict[str, Any]:
-    norms = measure_norms(gradients.stored)
+def _queue_stats(norms: Tensor, thresholds: SeedGradientCollector) -> dict[str, Any]:
     exploding = (norms > thresholds.exploding_threshold) | ~torch.isfinite(norms)
     return {
-        "_empty": not gradients.stored,
-        "_n_grads": len(gradients.stored),
+        "_empty": not len(norms),
+        "_n_grads": len(norms),
         "_total_squared_norm": norms.square().sum(),
         "_all_norms": norms,
         "_n_vanishing": (norms < thresholds.vanishing_threshold).sum(),
@@ -282,8 +281,9 @@ def _collect_metrics(
     gradients: Gradients, thresholds: SeedGradientCollector
 ) -> GradientHealthMetrics:
     tensors = gradients.stored
-    counts = [count_nonzeros(tensors), count_nonfinite([t for t in tensors if not on_host(t)])]
-    stats, norms, counted = _read_stats(_queue_stats(gradients, thresholds), counts)
+    measured, nonzero_count = measure_and_count(tensors)
+    counts = [nonzero_count, count_nonfinite([t for t in tensors if not on_host(t)])]
+    stats, norms, counted = _read_stats(_queue_stats(measured, thresholds), counts)
     (nonzeros,), (nans, infs) = counted
     # A finite norm rules out NaN and infinity. Looking at the norms before counting would cost an
     # accelerator a second synchronisation; in the host's memory it costs nothing.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+HOST = torch.device("cpu")
 PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 """The classes whose elements lie in memory, where nobody overrides what operators do."""
 

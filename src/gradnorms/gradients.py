@@ -21,8 +21,8 @@ from gradnorms.distributed import (
     is_distributed,
     settle,
 )
-from gradnorms.elements import as_pairs, pieces, stored_elements
-from gradnorms.nonzeros import count_host_nonzeros
+from gradnorms.elements import HOST, as_pairs, pieces, stored_elements
+from gradnorms.nonzeros import NonzeroCounter
 from gradnorms.norms import compute_norms
 from gradnorms.paths import accumulator
 from gradnorms.rows import estimate_norms
@@ -30,7 +30,6 @@ from gradnorms.rows import estimate_norms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-_HOST = torch.device("cpu")
 # Elements: 4 MB of float32.
 _PIECE = 2**20
 
@@ -103,18 +102,27 @@ def gather(scalars: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     In this direction a copy needs no waiting.
     """
     if not scalars:
-        return torch.zeros(0, dtype=dtype, device=_HOST)
+        return torch.zeros(0, dtype=dtype, device=HOST)
     home = _home(scalars)
     return torch.stack([scalar.to(home, dtype, non_blocking=True) for scalar in scalars])
 
 
 def _home(tensors: Sequence[Tensor]) -> torch.device:
-    return next((tensor.device for tensor in tensors if not on_host(tensor)), _HOST)
+    return next((tensor.device for tensor in tensors if not on_host(tensor)), HOST)
 
 
 def on_host(tensor: Tensor) -> bool:
     """Tell whether reading the tensor needs no synchronisation."""
     return tensor.device.type == "cpu"
+
+
+def measure_and_count(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return what `measure_norms` and `count_nonzeros` do, of most tensors with one reading."""
+    counter = NonzeroCounter()
+    estimates = estimate_norms(tensors, counter.add) if tensors else None
+    if estimates is None:
+        return measure_norms(tensors), count_nonzeros(tensors)
+    return estimates, torch.tensor(counter.total(), device=HOST)
 
 
 def count_nonzeros(tensors: Sequence[Tensor]) -> Tensor:
@@ -124,8 +132,9 @@ def count_nonzeros(tensors: Sequence[Tensor]) -> Tensor:
 
 def _count_local_nonzeros(tensors: Sequence[Tensor]) -> Tensor:
     counts = [torch.count_nonzero(tensor) for tensor in tensors if not on_host(tensor)]
-    host = count_host_nonzeros([tensor for tensor in tensors if on_host(tensor)])
-    return gather([torch.tensor(host, device=_HOST), *counts], torch.int64).sum()
+    counter = NonzeroCounter()
+    counter.add(tensor for tensor in tensors if on_host(tensor))
+    return gather([torch.tensor(counter.total(), device=HOST), *counts], torch.int64).sum()
 
 
 def count_nonfinite(tensors: Sequence[Tensor]) -> Tensor:

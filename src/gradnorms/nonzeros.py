@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from gradnorms.elements import pieces
+from gradnorms.elements import HOST, pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor
 
-_HOST = torch.device("cpu")
 # Since 1.10, negation may be a flag on a tensor, which the copy would hand on to flags.
 _LAZY_NEGATION = hasattr(torch.Tensor, "resolve_neg")
 # A word holds eight flags, each a byte of 0 or 1. So many words can be added up before the largest
@@ -25,59 +24,64 @@ _ROW = _WORD * _ADDED
 _PIECE, _SMALL, _JOINED = 2**20, 2**12, 2**17
 
 
-def count_host_nonzeros(tensors: Sequence[Tensor]) -> int:
-    """Return how many elements of all tensors are not zero; a NaN is not.
+class NonzeroCounter:
+    """Counts the elements of tensors that are not zero; a NaN is not.
 
-    Args:
-        tensors: dense, in the host's memory, of any shapes and dtypes.
+    Large tensors are counted when they are added: whoever adds one just after reading it finds it
+    in the processor's caches. Small ones wait to be joined, and must not change meanwhile.
     """
-    simple: list[Tensor] = []
-    others: list[Tensor] = []
-    # From the end, so that who reads them next from the start finds those in the caches.
-    for tensor in reversed(tensors):
-        (others if tensor.is_complex() or not _FLAGS_IN_WORDS else simple).append(tensor)
-    slow = sum(int(torch.count_nonzero(tensor)) for tensor in others)
-    return slow + (_count_flags(simple) if simple else 0)
 
+    def __init__(self) -> None:
+        self._words = torch.zeros(0, dtype=torch.int64, device=HOST)
+        self._sums: list[Tensor] = []
+        self._small: dict[torch.dtype, list[Tensor]] = {}
+        self._slow = 0
 
-def _count_flags(tensors: Sequence[Tensor]) -> int:
-    largest = max(map(torch.Tensor.numel, tensors))
-    room = -(-min(max(largest, _JOINED), _PIECE) // _ROW) * _ROW
-    words = torch.zeros(room // _WORD, dtype=torch.int64, device=_HOST)
-    flags = words.view(torch.bool)
-    sums = [words[:0]]
-    for piece in _flats(tensors, room):
-        size = piece.numel()
+    def add(self, tensors: Iterable[Tensor]) -> None:
+        """Count more tensors: dense, in the host's memory, of any shapes and dtypes."""
+        for tensor in tensors:
+            if tensor.is_complex() or not _FLAGS_IN_WORDS:
+                self._slow += int(torch.count_nonzero(tensor))
+            elif tensor.numel() > _SMALL:
+                for piece in pieces(tensor, _PIECE):
+                    self._count(piece)
+            else:
+                self._small.setdefault(tensor.dtype, []).append(tensor)
+
+    def total(self) -> int:
+        """Return the number of all tensors so far."""
+        for piece in self._joined():
+            self._count(piece)
+        self._small.clear()
+        if not self._sums:
+            return self._slow
+        return self._slow + int(torch.cat(self._sums).view(torch.uint8).sum())
+
+    def _count(self, flat: Tensor) -> None:
+        size = flat.numel()
         used = -(-size // _ROW) * _ROW
-        flags[:size].copy_(piece.resolve_neg() if _LAZY_NEGATION else piece)
-        flags[size:used].zero_()
-        sums.append(words[: used // _WORD].view(-1, _ADDED).sum(1))
-    return int(torch.cat(sums).view(torch.uint8).sum())
+        if used > _WORD * len(self._words):
+            self._words = torch.zeros(used // _WORD, dtype=torch.int64, device=HOST)
+        words = self._words[: used // _WORD]
+        flags = words.view(torch.bool)
+        flags[:size].copy_(flat.resolve_neg() if _LAZY_NEGATION else flat)
+        flags[size:].zero_()
+        self._sums.append(words.view(-1, _ADDED).sum(1))
 
-
-def _flats(tensors: Sequence[Tensor], size: int) -> Iterator[Tensor]:
-    """Yield the elements in flat tensors of up to so many: small tensors joined, large ones cut.
-
-    Each is to be used before the next: the joined ones share their memory.
-    """
-    small: dict[torch.dtype, list[Tensor]] = {}
-    for tensor in tensors:
-        if tensor.numel() > _SMALL:
-            yield from pieces(tensor, size)
-        else:
-            small.setdefault(tensor.dtype, []).append(tensor)
-    for dtype, flats in small.items():
-        room = torch.empty(_JOINED, dtype=dtype, device=_HOST)
+    def _joined(self) -> Iterator[Tensor]:
+        """Yield small tensors as flat ones, each to be used before the next: they share room."""
         step = _JOINED // _SMALL
-        for start in range(0, len(flats), step):
-            some = [t if t.dim() == 1 else t.reshape(-1) for t in flats[start : start + step]]
-            yield torch.cat(some, out=room[: sum(map(torch.Tensor.numel, some))])
+        for dtype, tensors in self._small.items():
+            room = torch.empty(_JOINED, dtype=dtype, device=HOST)
+            for start in range(0, len(tensors), step):
+                some = [t if t.dim() == 1 else t.reshape(-1) for t in tensors[start : start + step]]
+                yield torch.cat(some, out=room[: sum(map(torch.Tensor.numel, some))])
 
 
 def _can_view_flags_in_words() -> bool:
     """Tell whether this release views a dtype as one of another size; the oldest do not."""
     try:
-        return torch.ones(_WORD, dtype=torch.bool, device=_HOST).view(torch.int64).numel() == 1
+        return torch.ones(_WORD, dtype=torch.bool, device=HOST).view(torch.int64).numel() == 1
     except RuntimeError:
         return False
 

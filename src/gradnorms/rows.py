@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import torch
 
-from gradnorms.elements import PLAIN, flat_view, pieces
+from gradnorms.elements import HOST, PLAIN, flat_view, pieces
 from gradnorms.paths import choose
 from gradnorms.rounding import HALVES, compare_norm, halfway, narrow
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from gradnorms.paths import Path
 
-_HOST, _WIDE = torch.device("cpu"), torch.float64
+    Visitor = Callable[[Sequence[Tensor]], None]
+
+_WIDE = torch.float64
 _SERVED = (*HALVES, torch.float32, _WIDE)
 # Lengths of float64 rows: even if added one by one, they lose less than 2e-15.
 _WIDE_LENGTHS = tuple(range(32, 0, -1))
@@ -66,9 +68,15 @@ def stack_norms(tensors: Sequence[Tensor], dtype: torch.dtype | None = None) -> 
     return _round(tensors, norms, target) if target in HALVES else norms.to(target)
 
 
-def estimate_norms(tensors: Sequence[Tensor]) -> Tensor | None:
-    """Return what `stack_norms` does, as float64, right to 1e-6 (1e-14 if the tensors are)."""
-    return _measure(tensors, _WIDE if tensors[0].dtype == _WIDE else torch.float32)
+def estimate_norms(tensors: Sequence[Tensor], visit: Visitor | None = None) -> Tensor | None:
+    """Return what `stack_norms` does, as float64, right to 1e-6 (1e-14 if the tensors are).
+
+    Args:
+        tensors: as for `stack_norms`.
+        visit: is handed every tensor that is not empty once, some at a time, just after they
+            were read; not all of them if the answer is None.
+    """
+    return _measure(tensors, _WIDE if tensors[0].dtype == _WIDE else torch.float32, visit)
 
 
 def row_norms(path: Path, flat: Tensor, length: int, p: float = 2.0) -> Tensor:
@@ -78,12 +86,14 @@ def row_norms(path: Path, flat: Tensor, length: int, p: float = 2.0) -> Tensor:
     return norms if whole == flat.numel() else torch.cat([norms, flat[whole:]])
 
 
-def _measure(tensors: Sequence[Tensor], working: torch.dtype) -> Tensor | None:
+def _measure(
+    tensors: Sequence[Tensor], working: torch.dtype, visit: Visitor | None = None
+) -> Tensor | None:
     if not _are_plain(tensors):
         return None
     path = choose("cpu")
     try:
-        return _sound_norms(path, tensors, working)
+        return _sound_norms(path, tensors, working, visit)
     except Exception:  # noqa: BLE001 - whatever a release raises means that it refuses
         return None
 
@@ -162,9 +172,11 @@ def _row_length(numel: int, lengths: tuple[int, ...]) -> int:
     return next((length for length in useful if numel % length == 0), 0)
 
 
-def _sound_norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
+def _sound_norms(
+    path: Path, tensors: Sequence[Tensor], working: torch.dtype, visit: Visitor | None
+) -> Tensor:
     """Return the norms in float64, from squares in the working dtype where those are sound."""
-    norms = _norms(path, tensors, working)
+    norms = _norms(path, tensors, working, visit)
     if norms.requires_grad:
         raise NotImplementedError
     values = norms.tolist()
@@ -177,27 +189,37 @@ def _sound_norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) ->
     return norms
 
 
-def _norms(path: Path, tensors: Sequence[Tensor], working: torch.dtype) -> Tensor:
+def _norms(
+    path: Path, tensors: Sequence[Tensor], working: torch.dtype, visit: Visitor | None
+) -> Tensor:
     plan = _plan(tuple(map(attrgetter("shape"), tensors)), _lengths(path, working))
-    found = [norms for stack in plan.stacks for norms in _stacked(path, tensors, stack, working)]
-    if plan.singles:
-        flats = [_short(path, tensors[index], row, working) for index, row in plan.singles]
+    found: list[Tensor] = []
+    for stack in plan.stacks:
+        chosen = stack.choose(tensors)
+        found += _stacked(path, chosen, stack, working)
+        if visit is not None:
+            visit(chosen)
+    flats = []
+    for index, row in plan.singles:
+        flats.append(_short(path, tensors[index], row, working))
+        if visit is not None:
+            visit((tensors[index],))
+    if flats:
         found.append(torch.stack([*path.norms(flats, 2.0, _WIDE)]))
     if plan.empty:
-        found.append(torch.zeros(plan.empty, dtype=_WIDE, device=_HOST))
+        found.append(torch.zeros(plan.empty, dtype=_WIDE, device=HOST))
     norms = found[0] if len(found) == 1 else torch.cat(found)
-    return norms if plan.order is None else norms[torch.tensor(plan.order, device=_HOST)]
+    return norms if plan.order is None else norms[torch.tensor(plan.order, device=HOST)]
 
 
 def _stacked(
-    path: Path, tensors: Sequence[Tensor], stack: _Stack, working: torch.dtype
+    path: Path, chosen: tuple[Tensor, ...], stack: _Stack, working: torch.dtype
 ) -> Iterable[Tensor]:
     """Yield the norms of the tensors of a stack, as many at a time as a cache holds."""
-    chosen = stack.choose(tensors)
     first = chosen[0]
     step = min(stack.size, max(1, _PIECE // stack.numel))
     # One matrix for all: fresh memory costs more than the copies.
-    room = torch.empty((step, *first.shape), dtype=first.dtype, device=_HOST)
+    room = torch.empty((step, *first.shape), dtype=first.dtype, device=HOST)
     for start in range(0, stack.size, step):
         some = chosen[start : start + step]
         matrix = torch.stack(some, out=room[: len(some)]).to(working)
@@ -210,7 +232,7 @@ def _stacked(
 
 def _short(path: Path, tensor: Tensor, length: int, working: torch.dtype) -> Tensor:
     """Return a flat float64 tensor that has the norm of this one: the norms of its rows."""
-    if tensor.device != _HOST:
+    if tensor.device != HOST:
         raise NotImplementedError
     longest = _lengths(path, working)[0]
     if tensor.numel() <= longest:
@@ -239,7 +261,7 @@ def _wide_norm(path: Path, tensor: Tensor) -> Tensor:
     """Return the norm in float64, from squares that cannot leave its range."""
     peaks = [piece.double().abs().max() for piece in pieces(tensor, _PIECE)]
     if not peaks:
-        return torch.zeros((), dtype=_WIDE, device=_HOST)
+        return torch.zeros((), dtype=_WIDE, device=HOST)
     peak = torch.stack(peaks).max()
     if not 0 < peak < math.inf:
         return peak  # which is the norm: 0, infinity or NaN
@@ -262,27 +284,25 @@ def _round(tensors: Sequence[Tensor], norms: Tensor, dtype: torch.dtype) -> Tens
     """Return the norms correctly rounded to a half type, computing doubtful ones again."""
     path = choose("cpu")
     rounded = narrow(norms, dtype)
-    for index in _doubtful(norms, _ERROR[torch.float32], dtype):
-        wide = _wide_norm(path, tensors[index]).reshape(1)
-        rounded[index] = narrow(wide, dtype)[0]
-        if _doubtful(wide, _ERROR[_WIDE], dtype):
-            rounded[index] = _decided(tensors[index], wide, dtype)
+    low, high = _bounds(norms, _ERROR[torch.float32], dtype)
+    for index in (low < high).nonzero().reshape(-1).tolist():
+        wide = _wide_norm(path, tensors[index])
+        bounds = _bounds(wide, _ERROR[_WIDE], dtype)
+        doubtful = bool(bounds[0] < bounds[1])
+        rounded[index] = _decided(tensors[index], *bounds) if doubtful else narrow(wide, dtype)
     return rounded
 
 
-def _doubtful(norms: Tensor, error: float, dtype: torch.dtype) -> list[int]:
-    """Return where a norm with this relative error may round either way."""
-    low, high = narrow(norms * (1 - error), dtype), narrow(norms * (1 + error), dtype)
-    found: list[int] = (low < high).nonzero().reshape(-1).tolist()
-    return found
+def _bounds(norms: Tensor, error: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return what norms with this relative error may round to, at least and at most."""
+    return narrow(norms * (1 - error), dtype), narrow(norms * (1 + error), dtype)
 
 
-def _decided(tensor: Tensor, norm: Tensor, dtype: torch.dtype) -> Tensor:
-    """Round a norm that lies next to the middle of two numbers, by exact arithmetic."""
-    low = narrow(norm * (1 - _ERROR[_WIDE]), dtype)[0]
-    high = narrow(norm * (1 + _ERROR[_WIDE]), dtype)[0]
+def _decided(tensor: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Round a norm next to the middle of two neighbours to one of them, by exact arithmetic."""
+    dtype = low.dtype
     middle = halfway(low.item(), dtype)
     side = compare_norm(pieces(tensor, _PIECE), middle)
     if side == 0:
-        return torch.tensor(middle, dtype=_WIDE, device=_HOST).to(dtype)  # the even one
+        return torch.tensor(middle, dtype=_WIDE, device=HOST).to(dtype)  # the even one
     return high if side > 0 else low

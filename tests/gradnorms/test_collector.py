@@ -135,7 +135,7 @@ def norms_without_looking(tensors: list[Tensor], *, dtype: torch.dtype) -> list[
 @pytest.fixture
 def away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat gradients as if they were not in the host's memory, where looking costs nothing."""
-    monkeypatch.setattr(gradients, "estimate_norms", lambda _: None)
+    monkeypatch.setattr(gradients, "estimate_norms", lambda *_: None)
     monkeypatch.setattr(gradients, "compute_norms", norms_without_looking)
     for module in (gradients, collector):
         monkeypatch.setattr(module, "on_host", lambda _: False)
@@ -699,7 +699,7 @@ class TestDevices:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(gradients, "accumulator", lambda _: torch.float32)
-        monkeypatch.setattr(gradients, "estimate_norms", lambda _: None)
+        monkeypatch.setattr(gradients, "estimate_norms", lambda *_: None)
         flaws = torch.full((2**24 + 1,), NAN, dtype=torch.float16)
         parameters = parameters_of([2.0**70] * 4, [2.0**69])
         assert collect_seed_gradients_async(parameters)["_all_norms"].dtype == torch.float32
