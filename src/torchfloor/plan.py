@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from torchfloor.host import OLDEST_PYTHON
 from torchfloor.releases import Offers, collect_offers, select_releases
-from torchfloor.wheels import Wheel, list_wheels
+from torchfloor.wheels import Wheel, list_wheels, with_credentials, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,8 +108,21 @@ class Plan(msgspec.Struct, frozen=True):
         """Return the cell of that identifier, or None."""
         return next((cell for cell in self.cells if cell.id == cell_id), None)
 
+    def with_credentials(self, matrix: Matrix) -> Plan:
+        """Return the plan with the credentials that its wheels' indexes ask for.
+
+        They stand in matrix.yaml, and are kept nowhere else. Those of the default index are not
+        needed: uv knows them.
+        """
+        named = {without_credentials(i): i for f in matrix.flavours.values() for i in f.indexes}
+        cells = tuple(
+            replace(c, wheel=c.wheel and with_credentials(c.wheel, named.get(c.wheel.index, "")))
+            for c in self.cells
+        )
+        return replace(self, cells=cells)
+
     def without_urls(self) -> Plan:
-        """Return the plan without its wheels' URLs, which may hold credentials."""
+        """Return the plan without its wheels' URLs: they are for this machine only."""
         cells = tuple(
             replace(cell, wheel=cell.wheel and replace(cell.wheel, url="")) for cell in self.cells
         )
@@ -136,7 +149,7 @@ def make_plan(
         IndexUnreachableError: If no index of any flavour answers.
     """
     offers, unreachable = collect_offers(matrix, offered_by)
-    selection = select_releases(matrix, sorted(set().union(*offers.values())))
+    selection = select_releases(matrix, offers.values())
     main_python = _main_python(matrix, host, selection.chosen, offers)
     cells = []
     for release, name in product(selection.chosen, matrix.flavours):
@@ -192,7 +205,8 @@ def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) ->
         return _Placement(main_python, None, "not-run", _no_python([main_python]))
     wanted = _pythons_of(wheels, host.platforms)
     if not wanted:
-        return _Placement(main_python, None, "unavailable", "no wheel for this platform")
+        reason = next((wheel.withheld for wheel in wheels), "") or "no wheel for this platform"
+        return _Placement(main_python, None, "unavailable", reason)
     if not others and main_python not in wanted:
         return _Placement(main_python, None, "unavailable", f"no wheel for Python {main_python}")
     usable = [python for python in wanted if _parts(python) >= OLDEST_PYTHON]
@@ -235,7 +249,7 @@ def _best_wheel(wheels: Iterable[Wheel], python: str, platforms: tuple[str, ...]
     ranked = []
     for wheel in wheels:
         fitting = [ranks[tag] for tag in wheel.tags if tag in ranks]
-        if fitting:
+        if fitting and not wheel.withheld:
             ranked.append((-min(fitting), wheel.build, wheel))
     return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
 
@@ -256,6 +270,7 @@ def _pythons_of(wheels: Iterable[Wheel], platforms: tuple[str, ...]) -> list[str
     names = {
         tag.interpreter
         for wheel in wheels
+        if not wheel.withheld
         for tag in wheel.tags
         if tag.platform in platforms and tag.interpreter.startswith("cp3")
     }

@@ -76,11 +76,11 @@ class Workspace:
             age = dt.datetime.now(dt.UTC) - cached.plan.made
             limit = _PARTIAL_PLAN_AGE if cached.plan.unreachable else _PLAN_AGE
             if pinned or dt.timedelta() <= age < limit:
-                return cached.plan
+                return cached.plan.with_credentials(self.matrix)
         plan = make_plan(self.matrix, this_host())
         self._make()
         write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
-        return plan
+        return plan.with_credentials(self.matrix)
 
     def current_record(self, cell: Cell) -> Record | None:
         """Return a cell's record if running the cell again would only repeat it.

@@ -77,9 +77,10 @@ def truncated(right: Answer) -> Answer:
 
 def corrupted(right: Answer) -> Answer:
     """Turn around the bits of the byte in the middle."""
-    body = bytearray(b"".join(right.body))
-    body[len(body) // 2] ^= 0xFF
-    return right._replace(body=[bytes(body)])
+    body = b"".join(right.body)
+    middle = len(body) // 2
+    turned = bytes(byte ^ 0xFF for byte in body[middle : middle + 1])
+    return right._replace(body=[body[:middle] + turned + body[middle + 1 :]])
 
 
 def page(text: str, kind: str = "text/html") -> Fault:
