@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import defaultdict
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from torchfloor.output import printable
 from torchfloor.record import Match, Note, PathSeen, Probe, Ratio, RawMatch, Timing
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ __all__ = ["Broken", "Journal", "Readback", "read_journal", "read_timings"]
 T = TypeVar("T")
 M = TypeVar("M", Match, RawMatch)
 
+_LONGEST = 64 * 2**20
 _SEVERITY = ("wrong", "refused", "missing", "right")
 
 
@@ -89,10 +92,9 @@ def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
     Returns:
         What it tells.
     """
-    text = file.read_text("utf-8", errors="replace") if file.exists() else ""
-    lines = _lines(mend(text))
+    lines = _lines(mend(_read(file)))
     probes = _all(lines, "probe", Probe)
-    started = [line["probe"] for line in lines["start"]]
+    started = [str(line.get("probe")) for line in lines["start"]]
     return Journal(
         readback=_last(lines, "readback", Readback),
         broken=_last(lines, "broken", Broken),
@@ -107,23 +109,47 @@ def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
     )
 
 
+def _read(file: Path) -> str:
+    """Read a journal as far as any honest one goes; a longer one has no end, and so is no pass."""
+    if not file.exists():
+        return ""
+    with file.open("rb") as content:
+        return content.read(_LONGEST).decode("utf-8", errors="replace")
+
+
 def _lines(journal: str) -> dict[str, list[dict[str, Any]]]:
     lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for text in journal.splitlines():
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
+            line = _clean(json.loads(text))
+        except (ValueError, RecursionError):
             continue
-        if not isinstance(line, dict) or "kind" not in line:
+        if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
             continue
-        if line["kind"] == "note" and not isinstance(line["value"], str):
-            line["value"] = json.dumps(line["value"])
+        if line["kind"] == "note" and not isinstance(line.get("value"), str):
+            line["value"] = json.dumps(line.get("value"), ensure_ascii=False)
         lines[line["kind"]].append(line)
     return lines
 
 
+def _clean(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Make every text in a JSON value printable: a release decides what is in there."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(key): _clean(each) for key, each in value.items()}
+    return value
+
+
 def _all(lines: dict[str, list[dict[str, Any]]], kind: str, into: type[T]) -> tuple[T, ...]:
-    return tuple(msgspec.convert(line, into) for line in lines[kind])
+    """Convert what is right; a probe whose end is not stays unfinished."""
+    found = []
+    for line in lines[kind]:
+        with contextlib.suppress(msgspec.ValidationError):
+            found.append(msgspec.convert(line, into))
+    return tuple(found)
 
 
 def _last(lines: dict[str, list[dict[str, Any]]], kind: str, into: type[T]) -> T | None:

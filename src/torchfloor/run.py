@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,7 +14,14 @@ from filelock import FileLock, Timeout
 from torchfloor import __version__, host, install
 from torchfloor.errors import TorchfloorError
 from torchfloor.journal import Journal, read_journal, read_timings
-from torchfloor.process import Ended, execute
+from torchfloor.output import (
+    bounded_files,
+    installer_words,
+    name_shortage,
+    tidy_log,
+    without_addresses,
+)
+from torchfloor.process import Ended, end_strays, execute
 from torchfloor.provenance import INCELL, Inputs
 from torchfloor.readback import find_differences, make_environment, make_identity
 from torchfloor.record import SCHEMA, Failure, Outcome, Provenance, Record, Timing
@@ -28,11 +34,11 @@ if TYPE_CHECKING:
     from torchfloor.matrix import Matrix
     from torchfloor.plan import Cell
 
-__all__ = ["alone", "installer_words", "run_cell"]
+__all__ = ["alone", "run_cell"]
 
 _LOG_TAIL = 4000
-_ADDRESS = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simple/)")
-"""Scheme, credentials and host of what an installer talks to."""
+_CRASHES = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
+"""Signals that a process brings upon itself; any other comes from outside."""
 _NO_TESTS = 5
 """pytest's exit status where a pass selects nothing."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
@@ -96,17 +102,18 @@ class _Run:
     def _install(self) -> None:
         self.say("install")
         uv, environment = host.uv(), host.uv_environment(default_index())
-        log = self._log("install")
+        source = self.folder / "requirements.txt"
+        source.touch(mode=0o600)
+        source.write_text("\n".join(install.requirements(self.cell)), "utf-8")
         commands = [
             install.create_arguments(uv, self.cell, self.environment),
-            install.install_arguments(uv, self.cell, self.environment, self.folder / "cache"),
+            install.install_arguments(uv, source, self.environment, self.folder / "cache"),
         ]
         for command in commands:
-            ended = self._execute("install", command, environment, log)
+            ended = self._execute("install", command, environment)
             if ended.timed_out or ended.status != 0:
-                self._stop(
-                    "errored", "install", self._why(ended, self._neutral(installer_words(log)))
-                )
+                words = installer_words(self._printed("install"))
+                self._stop("errored", "install", self._why(ended, words))
         python = install.environment_python(self.environment)
         environment["UV_CACHE_DIR"] = str(self.folder / "cache")
         self.download = resolve_download(self.cell, environment, python)
@@ -118,10 +125,12 @@ class _Run:
         self.journal = journal = read_journal(self.folder / "probes.jsonl", self._neutral)
         self._check_imports(journal, ended)
         failed = [probe for probe in journal.probes if probe.outcome == "failed"]
-        # What failed before the time was out is evidence all the same.
-        if journal.unfinished and not (ended.timed_out and failed):
-            outcome: Outcome = "errored" if ended.timed_out else "incompatible"
+        blamed = [probe for probe in failed if not name_shortage(probe.message)]
+        crashed = ended.signal in {"", *_CRASHES} and not ended.timed_out
+        # What failed before it was stopped from outside is evidence all the same.
+        if journal.unfinished and (crashed or not blamed):
             why = self._why(ended, "ended in the middle of it")
+            outcome: Outcome = "incompatible" if crashed else "errored"
             self._stop(outcome, "probes", f"{journal.unfinished}: {why}")
         passed = [probe for probe in journal.probes if probe.outcome == "passed"]
         told = f"{len(passed)} probe{'s' if len(passed) != 1 else ''} passed" + (
@@ -129,11 +138,14 @@ class _Run:
         )
         self.say(f"{told} in {self.seconds['probes']:.0f} s{'' if failed else '; timings'}")
         if failed:
-            first = failed[0]
+            first = (blamed or failed)[0]
             more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            self._stop("incompatible", "probes", f"{first.probe}: {first.message}{more}")
+            told = f"{first.probe}: {first.message}{more}"
+            self._stop("incompatible" if blamed else "errored", "probes", _explain(told))
         if not passed:
-            self._stop("errored", "probes", "no probe ran: nothing is known about this release")
+            killed = self._why(ended, "")
+            why = f"{killed} before the first probe" if killed else "no probe ran"
+            self._stop("errored", "probes", f"{why}: nothing is known about this release")
         if not journal.finished or ended.status != 0:
             self._stop("errored", "probes", self._why(ended, "pytest did not come to its end"))
 
@@ -141,14 +153,16 @@ class _Run:
         """Tell a broken dependency (no evidence) from a broken subject (evidence)."""
         broken, readback = journal.broken, journal.readback
         if broken is not None and broken.stage != "subject":
-            self._stop("errored", "dependency", broken.message)
+            self._stop("errored", "dependency", _explain(broken.message))
         if readback is None:
             why = self._why(ended, "the interpreter ended before the first probe")
             self._stop("errored", "dependency", why)
         if differences := find_differences(self.cell, readback):
             self._stop("errored", "readback", "; ".join(differences))
         if broken is not None:  # only now: a subject that breaks on another release proves nothing
-            self._stop("incompatible", "subject", broken.message)
+            short = name_shortage(broken.message)
+            outcome: Outcome = "errored" if short else "incompatible"
+            self._stop(outcome, "subject", _explain(broken.message))
 
     def _time(self) -> Failure | None:
         """Take the timings; one cell at a time, so that cells do not disturb each other."""
@@ -175,7 +189,8 @@ class _Run:
             *selection,
             str(self.matrix.probes),
         ]
-        return self._execute(stage, command, self._probe_environment(journal), self._log(stage))
+        with bounded_files():
+            return self._execute(stage, command, self._probe_environment(journal))
 
     def _probe_environment(self, journal: Path) -> dict[str, str]:
         temporary = self.folder / "tmp"
@@ -198,33 +213,41 @@ class _Run:
         self.logs.mkdir(parents=True, exist_ok=True)
         return self.logs / f"{stage}.log"
 
-    def _execute(
-        self, stage: str, command: list[str], environment: Mapping[str, str], log: Path
-    ) -> Ended:
-        with log.open("wb") as output:
-            ended = execute(command, environment, self.folder, output, self.matrix.timeout)
+    def _execute(self, stage: str, command: list[str], environment: Mapping[str, str]) -> Ended:
+        log = self._log(stage)
+        try:
+            with log.open("wb") as output:
+                ended = execute(command, environment, self.folder, output, self.matrix.timeout)
+        finally:
+            end_strays(self.folder)
+            tidy_log(log)
         self.seconds[stage] = round(self.seconds.get(stage, 0) + ended.seconds, 1)
         return ended
 
     def _why(self, ended: Ended, otherwise: str) -> str:
         if ended.timed_out:
             return f"stopped after {self.matrix.timeout} s, the timeout in matrix.yaml"
+        if ended.signal == "SIGKILL":
+            return _explain("killed by SIGKILL, as a system does that runs out of memory")
         return f"killed by {ended.signal}" if ended.signal else otherwise
 
     def _stop(self, outcome: Outcome, stage: str, message: str) -> NoReturn:
         raise _Stopped(outcome, self._failure(stage, message))
 
     def _failure(self, stage: str, message: str) -> Failure:
-        log = self._log(stage if stage in {"install", "timings"} else "probes")
-        text = log.read_text("utf-8", errors="replace") if log.exists() else ""
-        return Failure(stage=stage, message=message, log=self._neutral(text[-_LOG_TAIL:]))
+        log = stage if stage in {"install", "timings"} else "probes"
+        return Failure(stage=stage, message=message, log=self._printed(log)[-_LOG_TAIL:])
+
+    def _printed(self, stage: str) -> str:
+        log = self._log(stage)
+        return self._neutral(log.read_text("utf-8")) if log.exists() else ""
 
     def _neutral(self, text: str) -> str:
         """Leave this machine's folders and the index's address out of what is published."""
         folders = {self.folder: "<cell>", self.matrix.root: "<project>", Path.home(): "~"}
         for folder, name in folders.items():
             text = text.replace(str(folder), name)
-        return _ADDRESS.sub("<index>", text)
+        return without_addresses(text)
 
     def _make_record(self, outcome: Outcome, failure: Failure | None) -> Record:
         readback = self.journal.readback
@@ -280,13 +303,14 @@ def alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def installer_words(log: Path) -> str:
-    """Pick what uv says went wrong from its log."""
-    lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines()]
-    telling = [
-        line.lstrip("×╰─▶ ") for line in lines if line.startswith(("error", "×", "╰─▶", "Caused"))
-    ]
-    return " ".join(telling)[:500] or (lines[-1][:500] if lines else "the installer said nothing")
+def _explain(message: str) -> str:
+    """Add to an error that is the machine's own what is to be done about it."""
+    short = name_shortage(message)
+    advice = {
+        "memory": "memory ran out, here or under a limit; free some, or raise the limit",
+        "disk": "the disk is full, or a file grew past its limit; free some space",
+    }
+    return f"{message} ({advice[short]})" if short else message
 
 
 def _size(folder: Path) -> int:

@@ -29,6 +29,7 @@ from packaging.version import Version
 from torchfloor import screen
 from torchfloor.errors import TorchfloorError
 from torchfloor.matrix import read_matrix
+from torchfloor.output import printable
 from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
@@ -192,7 +193,8 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     if record.outcome == "compatible":
         return
     assert record.failure is not None, cell.id  # noqa: S101 - only a compatible cell has none
-    told = f"{cell.id} is {record.outcome}: {record.failure.stage}: {record.failure.message}"
+    why = printable(f"{record.failure.stage}: {record.failure.message}")
+    told = f"{cell.id} is {record.outcome}: {why}"
     if cell.promised:
         session.error(f"{told} (log: .compat/logs/{cell.id}/)")
     session.warn(f"{told} (below the declared floor, so this fails nothing)")

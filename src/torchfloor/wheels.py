@@ -53,8 +53,8 @@ _PAGE_SECONDS = 120
 _PAGE_BYTES = 64 * 2**20
 """More than any page has: the largest projects' take a few MB."""
 _FILENAME = re.compile(r"[A-Za-z0-9._+!-]+")
-_URL = re.compile(r"https?://[!-~]+")
-"""No blank and no line break: a URL becomes part of a requirement."""
+_URL = re.compile(r"https?://[!#%-~]+")
+"""No blank, no line break, no `${VARIABLE}`: it becomes a line of a requirements file."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

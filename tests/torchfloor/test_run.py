@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BACK = READBACK | {"module_version": "1.0", "build": ""}
 PASSED = (start("t.py::a"), probe("t.py::a"))
 FAILED = (start("t.py::b"), probe("t.py::b", "failed", message="2 is not 3"))
+SHORT = (start("t.py::m"), probe("t.py::m", "failed", message="MemoryError"))
+FULL = (start("t.py::f"), probe("t.py::f", "failed", message="No space left on device"))
 SKIPPED = (start("t.py::c"), probe("t.py::c", "skipped", message="not here"))
 BROKEN = {"kind": "broken", "stage": "subject", "message": "no name 'x'", "traceback": ""}
 GOOD = ((BACK, *PASSED, FINISH), Ended(0, timed_out=False, seconds=1))
@@ -84,6 +86,14 @@ def ended(status: int = 1, *, timed_out: bool = False) -> Ended:
         ((BACK, FINISH), ended(5), "errored", "no probe ran"),
         ((BACK, *PASSED, start("t.py::x")), ended(-11), "incompatible", "x: killed by SIGSEGV"),
         ((BACK, start("t.py::x")), ended(0), "incompatible", "x: ended in the middle of it"),
+        ((BACK, start("t.py::x")), ended(-9), "errored", "x: killed by SIGKILL, as a system does"),
+        ((BACK, start("t.py::x")), ended(-15), "errored", "x: killed by SIGTERM"),
+        ((BACK, *FAILED, start("t.py::x")), ended(-9), "incompatible", "t.py::b: 2 is not 3"),
+        ((BACK, *FAILED, start("t.py::x")), ended(-11), "incompatible", "x: killed by SIGSEGV"),
+        ((BACK, *PASSED, *SHORT, FINISH), ended(), "errored", "MemoryError (memory ran out, here"),
+        ((BACK, *SHORT, *FAILED, FINISH), ended(), "incompatible", "2 is not 3 (and 1 more)"),
+        ((BACK, *FULL, FINISH), ended(), "errored", "(the disk is full, or a file grew past"),
+        ((BACK,), ended(-6), "errored", "killed by SIGABRT before the first probe"),
         ((BACK, start("t.py::x")), ended(-9, timed_out=True), "errored", "stopped after 60 s"),
         (
             (BACK, *FAILED, start("t.py::x")),
@@ -97,6 +107,7 @@ def ended(status: int = 1, *, timed_out: bool = False) -> Ended:
         ((), ended(), "errored", "the interpreter ended before the first probe"),
         ((), ended(-9, timed_out=True), "errored", "stopped after 60 s"),
         ((BACK, BROKEN), ended(4), "incompatible", "no name 'x'"),
+        ((BACK, {**BROKEN, "message": "MemoryError"}), ended(4), "errored", "memory ran out"),
         (({**BROKEN, "stage": "dependency"},), ended(4), "errored", "no name 'x'"),
         ((BACK, {**BROKEN, "stage": "dependency"}), ended(4), "errored", "no name 'x'"),
         (
@@ -271,18 +282,3 @@ def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
     assert environment["TORCHFLOOR_SUBJECT"] == "sub"
     assert environment["TORCHFLOOR_DEVICE"] == "cpu"
     assert not {"SECRET_TOKEN", "PYTEST_ADDOPTS"} & set(environment)
-
-
-@pytest.mark.parametrize(
-    ("log", "told"),
-    [
-        ("Resolved\nerror: Failed to fetch\n  Caused by: refused\n", "error: Failed to fetch"),
-        ("  × No solution found\n  ╰─▶ because of numpy\n", "No solution found because of numpy"),
-        ("one\nlast words\n", "last words"),
-        ("", "the installer said nothing"),
-    ],
-)
-def test_the_installers_own_words_are_found(tmp_path: Path, log: str, told: str) -> None:
-    file = tmp_path / "install.log"
-    file.write_text(log, "utf-8")
-    assert module.installer_words(file).startswith(told)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from torchfloor.output import printable
 from torchfloor.report.model import LEFT_OUT
 from torchfloor.verdict import name_cells
 
@@ -78,7 +79,7 @@ def _table(rows: Iterable[Row], baseline: str) -> Table:
     for row in rows:
         texts = (row.cell, row.build, row.path, row.error, row.speed)
         outcome = Text(_outcome(row), style=_STYLES[row.outcome])
-        table.add_row(*(Text(text or "–") for text in texts), outcome)
+        table.add_row(*(Text(printable(text) or "–") for text in texts), outcome)
     return table
 
 
