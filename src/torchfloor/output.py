@@ -26,6 +26,9 @@ _HOST = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simpl
 """Scheme and host of what an installer talks to."""
 _QUERY = re.compile(r"(?<=\.whl)[?#][^\s`)]*")
 """What follows a file's name: its digest, or what lets one in."""
+_PART = re.compile(r"\n\s*\n|\n(?=\s*(?:cause|Caused by|hint): |\s*[╰├]─▶ )")
+_CAUSE = re.compile(r"\s*(cause|Caused by): |\s*[╰├]─▶ ")
+_LEAD = re.compile(r"\A(?:(?:error|cause|Caused by|hint): |[×╰├─▶ ]+)")
 _SHORTAGES = {
     "memory": re.compile(
         r"MemoryError|can(not|'t) allocate memory|out of memory|OutOfMemoryError", re.IGNORECASE
@@ -91,15 +94,13 @@ def tidy_log(log: Path) -> None:
 def installer_words(text: str) -> str:
     """Pick what uv says went wrong, and the cause that it names last, from its log."""
     begins = re.search(r"^\s*(error: |× )", text, re.MULTILINE)
-    told = text[begins.start() :] if begins else text
-    lines = [line.strip().lstrip("×╰─▶├│ ") for line in told.splitlines()]
-    causes = [n for n, line in enumerate(lines) if line.lower().startswith(("cause", "because"))]
-    if causes:
-        lines = [lines[0], *lines[causes[-1] :]]
-    elif not begins:
-        lines = lines[-1:]
-    words = (re.sub(r"^(error|cause|Caused by|hint): ", "", line) for line in lines if line)
-    return ": ".join(word.rstrip(":") for word in words)[:_LONGEST] or "the installer said nothing"
+    if begins is None:
+        return (text.strip().splitlines() or ["the installer said nothing"])[-1][:_LONGEST]
+    parts = _PART.split(text[begins.start() :])  # uv breaks lines to fit a terminal's width
+    causes = [place for place, part in enumerate(parts) if _CAUSE.match(part)]
+    told = [parts[0], *parts[causes[-1] :]] if causes else parts
+    words = (_LEAD.sub("", " ".join(part.split())) for part in told)
+    return "; ".join(filter(None, words))[:_LONGEST]
 
 
 @contextlib.contextmanager

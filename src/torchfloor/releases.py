@@ -115,10 +115,11 @@ def select_releases(matrix: Matrix, offers: Iterable[Offers]) -> Selection:
     if not in_range:
         hint = f"versions: {str(matrix.versions)!r} matches none of {known[0]} to {known[-1]}"
         raise ConfigError(matrix.source.name, [f"{hint}; widen it"])
-    patches = _newest_patches(release for release in by_use if release in in_range)
+    within = frozenset(in_range)
+    patches = _newest_patches(release for release in by_use if release in within)
     sampled = in_range if matrix.sample == "all" else patches
     chosen = sorted({promised[0], *sampled, *_history(matrix, by_use)})
-    covered = [r for r in current if r in in_range or chosen[0] <= r < matrix.declared]
+    covered = [r for r in current if r in within or chosen[0] <= r < matrix.declared]
     return Selection(floor=promised[0], chosen=chosen, covered=covered)
 
 

@@ -100,7 +100,8 @@ class _Run:
         return self._make_record(outcome, failure)
 
     def _install(self) -> None:
-        self.say("install")
+        unchecked = self.cell.wheel is not None and not self.cell.wheel.sha256
+        self.say("install" + (", unchecked: the index gives no sha256" if unchecked else ""))
         uv, environment = host.uv(), host.uv_environment(default_index())
         source = self.folder / "requirements.txt"
         source.touch(mode=0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import io
@@ -236,14 +237,15 @@ def _session() -> requests.Session:
 def _read_bounded(response: requests.Response, **_: object) -> None:
     """Read an answer, but no more of it than any page has, and not for ever."""
     content, start = io.BytesIO(), time.monotonic()
-    while part := response.raw.read1(2**16, decode_content=True):
-        content.write(part)
-        if content.tell() > _PAGE_BYTES:
-            msg = f"its page is longer than {_PAGE_BYTES // 2**20} MiB"
-            raise _EndlessError(msg)
-        if time.monotonic() - start > _PAGE_SECONDS:
-            msg = f"its page is not complete after {_PAGE_SECONDS} s"
-            raise _EndlessError(msg)
+    with contextlib.closing(response.raw) as raw:
+        while part := raw.read1(2**16, decode_content=True):
+            content.write(part)
+            if content.tell() > _PAGE_BYTES:
+                msg = f"its page is longer than {_PAGE_BYTES // 2**20} MiB"
+                raise _EndlessError(msg)
+            if time.monotonic() - start > _PAGE_SECONDS:
+                msg = f"its page is not complete after {_PAGE_SECONDS} s"
+                raise _EndlessError(msg)
     content.seek(0)
     response.raw = content
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from itertools import count, repeat
+from itertools import count
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -83,9 +84,9 @@ def corrupted(right: Answer) -> Answer:
     return right._replace(body=[body[:middle] + turned + body[middle + 1 :]])
 
 
-def page(text: str, kind: str = "text/html") -> Fault:
-    """Answer with another text."""
-    return lambda right: right.having([text.encode()], kind)
+def instead(content: bytes, kind: str = "text/html") -> Fault:
+    """Answer with something else."""
+    return lambda right: right.having([content], kind)
 
 
 def as_json(right: Answer) -> Answer:
@@ -101,15 +102,16 @@ def as_json(right: Answer) -> Answer:
 
 def yanked(filename: str) -> Fault:
     """Withdraw a file."""
-    return _edited(f">{filename}<", f' data-yanked="broken">{filename}<')
+    return edited(f">{filename}<", f' data-yanked="broken">{filename}<')
 
 
-def without_digests(right: Answer) -> Answer:
-    """Leave out what the files must hash to."""
-    return right.having([b"".join(right.body).replace(b"#sha256=", b"#forgotten=")])
+def without_digest(filename: str) -> Fault:
+    """Leave out what a file must hash to."""
+    return edited(f"{filename}#sha256=", f"{filename}#none=")
 
 
-def _edited(before: str, after: str) -> Fault:
+def edited(before: str, after: str) -> Fault:
+    """Replace some words of a page."""
     return lambda right: right.having(
         [b"".join(right.body).replace(before.encode(), after.encode())]
     )
@@ -120,7 +122,7 @@ def offers(*filenames: str) -> Fault:
     links = "".join(
         f'<a href="/packages/{name}#sha256={"0" * 64}">{name}</a>\n' for name in filenames
     )
-    return _edited("</body>", f"{links}</body>")
+    return edited("</body>", f"{links}</body>")
 
 
 def is_endless(right: Answer) -> Answer:
@@ -130,9 +132,15 @@ def is_endless(right: Answer) -> Answer:
     return right.having(part for parts in ([begin], lines) for part in parts)
 
 
-def is_one_long_word(right: Answer) -> Answer:
-    """Send a page that is one word without an end."""
-    return right.having(repeat(b"x" * 2**16))
+def drips(right: Answer) -> Answer:
+    """Send the page a word at a time, and never all of it."""
+
+    def words() -> Iterator[bytes]:
+        while True:
+            time.sleep(0.1)
+            yield b"<p>"
+
+    return right.having(words())
 
 
 class Index:
@@ -148,7 +156,7 @@ class Index:
         self.asked: list[str] = []
         self.bare = self.url = ""
         self._app = app
-        self._faults: dict[str, Fault] = {}
+        self._faults: dict[str, tuple[Fault, ...]] = {}
         self._credentials = credentials
 
     def plant(self, name: str, *faults: Fault) -> None:
@@ -158,7 +166,7 @@ class Index:
             name: The file's name, or the project's for its page.
             faults: Each makes the wrong answer from the last one's; without any, all is well again.
         """
-        self._faults[name] = lambda answer: _through(faults, answer)
+        self._faults[name] = faults
 
     def moved_to(self, port: int) -> None:
         """Say where it listens."""
@@ -169,14 +177,13 @@ class Index:
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         self.asked.append(path)
-        fault = self._faults.get(path.strip("/").rpartition("/")[2])
         if not self._lets_in(environ):
             start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="tiny"')])
             return []
-        if fault is None:
-            return self._app(environ, start)
-        environ.pop("HTTP_RANGE", None)  # faults are planted in whole files
-        answer = fault(self._ask(environ))
+        faults = self._faults.get(path.strip("/").rpartition("/")[2], ())
+        answer = self._ask(environ)
+        for fault in faults:
+            answer = fault(answer)
         start(answer.status, answer.headers)
         return answer.body
 
@@ -191,14 +198,13 @@ class Index:
             said.append((status, headers))
             return bytes
 
-        body = b"".join(self._app(environ, start))
-        return Answer(*said[-1], [body])
-
-
-def _through(faults: Iterable[Fault], answer: Answer) -> Answer:
-    for fault in faults:
-        answer = fault(answer)
-    return answer
+        environ.pop("HTTP_RANGE", None)  # faults are planted in whole files
+        body = self._app(environ, start)
+        try:
+            content = b"".join(body)
+        finally:
+            getattr(body, "close", bytes)()
+        return Answer(*said[-1], [content])
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,9 +88,10 @@ class Ran:
 
 @dataclass(frozen=True)
 class Project:
-    """A project in a folder of its own."""
+    """A project in a folder of its own, and what its commands find in their environment."""
 
     root: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def cell(self, release: str) -> str:
         """Return the identifier of a release's cell."""
@@ -121,6 +122,7 @@ class Project:
         ours = ("TORCHFLOOR_", "NOX", "PYTEST_")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         environment |= {"PYTHONPATH": str(SOURCE), "NO_COLOR": "1", "COLUMNS": "100"}
+        environment |= self.environment
         return subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", module, *arguments],
             cwd=self.root,
@@ -132,13 +134,16 @@ class Project:
         )
 
 
-def make_project(root: Path, releases: Mapping[str, str], timeout: str = "5m") -> Project:
+def make_project(
+    root: Path, releases: Mapping[str, str], timeout: str = "5m", indexes: str = "wheels"
+) -> Project:
     """Write a project whose declared floor is 1.0.
 
     Args:
         root: An empty folder.
         releases: The dependency's code by release; those below 1.0 are history.
         timeout: As in matrix.yaml.
+        indexes: The same, separated by commas; the wheels are in the folder `wheels` anyway.
     """
     history = [release for release in releases if release.startswith("0.")]
     matrix = f"""
@@ -152,8 +157,8 @@ history: {history}
 python: "{PYTHON}"
 timeout: {timeout}
 flavours:
-  cpu: {{indexes: [wheels]}}
-  cuda: {{indexes: [wheels], needs: cuda}}
+  cpu: {{indexes: [{indexes}]}}
+  cuda: {{indexes: [{indexes}], needs: cuda}}
 """
     files = {
         "matrix.yaml": matrix,
@@ -166,7 +171,7 @@ flavours:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, "utf-8")
-    (root / "wheels").mkdir()
+    (root / "wheels").mkdir(exist_ok=True)
     for release, code in releases.items():
         build_wheel(root / "wheels", release, code)
     return Project(root)

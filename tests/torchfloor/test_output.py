@@ -101,13 +101,16 @@ def test_a_log_that_is_clean_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("log", "told"),
     [
-        ("Resolved\nerror: Failed to fetch\n  Caused by: refused\n", "Failed to fetch: refused"),
+        ("Resolved\nerror: Failed to fetch\n  Caused by: refused\n", "Failed to fetch; refused"),
         (
-            "error: Failed\n  cause: to write\n  cause: Hash mismatch\n\n  Expected:\n    a\n",
-            "Failed: Hash mismatch: Expected: a",
+            "error: Failed to\n   download\n  cause: a\n  cause: Hash\n   mismatch\n\n   Expected:\n    a",
+            "Failed to download; Hash mismatch; Expected: a",
         ),
-        ("  × No solution found\n  ╰─▶ because of numpy\n", "No solution found: because of numpy"),
-        ("error: No solution\n  cause: a\n\nhint: b is off\n", "No solution: a: b is off"),
+        (
+            "  × No solution found\n  ╰─▶ because of numpy\n      and more\n",
+            "No solution found; because of numpy and more",
+        ),
+        ("error: No solution\n  cause: a\n\nhint: b is off\n", "No solution; a; b is off"),
         ("one\nlast words\n", "last words"),
         ("", "the installer said nothing"),
     ],
