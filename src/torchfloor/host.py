@@ -64,7 +64,10 @@ def uv_environment(index: str) -> dict[str, str]:
     Args:
         index: The default index's URL; an argument would show its credentials to every user.
     """
-    return {**os.environ, "PATH": search_path(), "UV_DEFAULT_INDEX": index}
+    ours = {"PATH": search_path(), "UV_DEFAULT_INDEX": index}
+    # Whatever else uv is told, nothing is installed that does not hash to what was planned.
+    told = {name: text for name, text in os.environ.items() if name != "UV_NO_VERIFY_HASHES"}
+    return told | ours
 
 
 def interpreters() -> tuple[str, ...]:

@@ -56,7 +56,8 @@ def install_arguments(uv: str, source: Path, environment: Path, cache: Path) -> 
     python = str(environment_python(environment))
     return [
         *(uv, "pip", "install", "--python", python, "--cache-dir", str(cache)),
-        *("--no-progress", "--strict", "--no-build", "--requirements", str(source)),
+        *("--no-progress", "--strict", "--no-build", "--verify-hashes"),
+        *("--requirements", str(source)),
     ]
 
 

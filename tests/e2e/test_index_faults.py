@@ -82,8 +82,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     (root / "wheels").mkdir()
     releases = {f"1.{minor}": tiny.GOOD for minor in range(15)}
     with serving(root / "wheels", f"{USER}:{PASSWORD}") as index:
-        project = make_project(root, releases, indexes=index.url)
-        project = Project(root, HASTY)
+        make_project(root, releases, indexes=index.url)
+        project = Project(root, {**HASTY, "UV_NO_VERIFY_HASHES": "1"})  # a trap
         spread(project, index)
         yield Session(project, project.nox("-s", "compat"), index)
 

@@ -86,3 +86,12 @@ def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> No
 def test_uv_is_the_one_installed_beside_the_harness() -> None:
     done = subprocess.run([host.uv(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.startswith("uv ")
+
+
+def test_nothing_turns_the_check_of_digests_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")
+    monkeypatch.setenv("UV_HTTP_TIMEOUT", "7")
+    environment = host.uv_environment("https://host.invalid/simple/")
+    assert "UV_NO_VERIFY_HASHES" not in environment
+    assert environment["UV_HTTP_TIMEOUT"] == "7"
+    assert environment["UV_DEFAULT_INDEX"] == "https://host.invalid/simple/"

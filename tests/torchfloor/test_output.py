@@ -103,8 +103,8 @@ def test_a_log_that_is_clean_is_left_alone(tmp_path: Path) -> None:
     [
         ("Resolved\nerror: Failed to fetch\n  Caused by: refused\n", "Failed to fetch; refused"),
         (
-            "error: Failed to\n   download\n  cause: a\n  cause: Hash\n   mismatch\n\n   Expected:\n    a",
-            "Failed to download; Hash mismatch; Expected: a",
+            "error: Failed to\n  fetch\n  cause: a\n  cause: Hash\n  mismatch\n\n  Expected:\n  a",
+            "Failed to fetch; Hash mismatch; Expected: a",
         ),
         (
             "  × No solution found\n  ╰─▶ because of numpy\n      and more\n",

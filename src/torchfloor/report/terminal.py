@@ -75,7 +75,7 @@ def _table(rows: Iterable[Row], baseline: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     time = f"time / {baseline}" if baseline else "time"
     for heading in ("cell", "build", "path", "largest error", time, "outcome"):
-        table.add_column(Text(heading), no_wrap=True)
+        table.add_column(Text(printable(heading)), no_wrap=True)
     for row in rows:
         texts = (row.cell, row.build, row.path, row.error, row.speed)
         outcome = Text(_outcome(row), style=_STYLES[row.outcome])
