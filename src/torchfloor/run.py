@@ -216,12 +216,12 @@ class _Run:
 
     def _execute(self, stage: str, command: list[str], environment: Mapping[str, str]) -> Ended:
         log = self._log(stage)
-        try:
-            with log.open("wb") as output:
+        with log.open("wb") as output:
+            try:
                 ended = execute(command, environment, self.folder, output, self.matrix.timeout)
-        finally:
-            end_strays(self.folder)
-            tidy_log(log)
+            finally:
+                end_strays(self.folder)
+                tidy_log(log)
         self.seconds[stage] = round(self.seconds.get(stage, 0) + ended.seconds, 1)
         return ended
 
