@@ -14,10 +14,14 @@ __all__ = ["ConfigError", "NoEvidenceError", "RecordError", "SpaceError", "Torch
 class TorchfloorError(Exception):
     """Base of every error that is shown without a traceback.
 
-    The message says what failed, the likely cause and what to do, in that order.
+    The message says what failed, the likely cause and what to do, in that order. Text from files
+    is shown escaped where it would move the cursor or colour the terminal.
     """
 
     exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_printable(message))
 
 
 class ConfigError(TorchfloorError):
@@ -48,3 +52,9 @@ class NoEvidenceError(TorchfloorError):
 
 class RecordError(TorchfloorError):
     """A record cannot be read, or does not say what its name promises."""
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )

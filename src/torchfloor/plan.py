@@ -6,7 +6,7 @@ import datetime as dt
 from collections import Counter
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
 
-__all__ = ["Cell", "Host", "Plan", "make_plan"]
+__all__ = ["Cell", "CellId", "Host", "Plan", "make_plan", "name_cell"]
+
+CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!-]*$", max_length=200)]
+"""It names files and sessions; the `!` is of versions with an epoch."""
 
 _NO_INTERPRETER = "3.11"
 """The Python named in cell identifiers on a host that has none."""
+
+
+def name_cell(package: str, release: str, flavour: str, python: str) -> str:
+    """Return the identifier of a cell: `torch2.0.1-cpu-py311`."""
+    return f"{package}{release}-{flavour}-py{python.replace('.', '')}"
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -60,7 +68,7 @@ class Cell(msgspec.Struct, frozen=True):
         reason: Why it is not planned; empty if it is.
     """
 
-    id: str
+    id: CellId
     package: str
     release: str
     flavour: str
@@ -71,6 +79,10 @@ class Cell(msgspec.Struct, frozen=True):
     wheel: Wheel | None
     status: Literal["planned", "not-run", "unavailable"]
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a release that is no version (msgspec turns the error into its own)."""
+        Version(self.release)
 
     @property
     def version(self) -> Version:
@@ -103,6 +115,11 @@ class Plan(msgspec.Struct, frozen=True):
     cells: tuple[Cell, ...]
     unreachable: tuple[str, ...]
     made: dt.datetime
+
+    def __post_init__(self) -> None:
+        """Refuse releases that are no versions (msgspec turns the error into its own)."""
+        for release in (self.declared, self.floor, *self.releases):
+            Version(release)
 
     def cell(self, cell_id: str) -> Cell | None:
         """Return the cell of that identifier, or None."""
@@ -216,7 +233,7 @@ def _check_device(place: _Placement, needs: str | None, host: Host) -> _Placemen
 def _make_cell(matrix: Matrix, release: Version, name: str, place: _Placement) -> Cell:
     needs = matrix.flavours[name].needs
     return Cell(
-        id=f"{matrix.package}{release}-{name}-py{place.python.replace('.', '')}",
+        id=name_cell(matrix.package, str(release), name, place.python),
         package=matrix.package,
         release=str(release),
         flavour=name,

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-import re
 import tempfile
 from pathlib import Path
 
 import msgspec
 
+from torchfloor.contradictions import find_contradictions
 from torchfloor.errors import RecordError
+from torchfloor.files import read_bounded
 from torchfloor.record import SCHEMA, Record
 
 __all__ = ["read_record", "read_records", "write_atomically", "write_record"]
 
-_MAX_BYTES = 16 * 2**20
+_MAX_BYTES = 64 * 2**20
+_AGAIN = "run the cell again"
+_MARK = b',\n "digest": "'
+
+
+class _Head(msgspec.Struct):
+    schema: int
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write a record as `<cell>.json`: whole or not at all.
+    """Write a record as `<cell>.json`, with a digest of all that it says: whole or not at all.
 
     Args:
         record: The record.
@@ -30,7 +38,8 @@ def write_record(record: Record, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{record.cell}.json"
-    write_atomically(target, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    said = msgspec.json.format(msgspec.json.encode(record), indent=1).removesuffix(b"\n}")
+    write_atomically(target, said + _ending(said))
     return target
 
 
@@ -60,24 +69,48 @@ def read_record(file: Path) -> Record:
         The record.
 
     Raises:
-        RecordError: If the file is no record, of another schema, or of another cell than its
-            name says.
+        RecordError: If the file is no record, of another schema, of another cell than its name
+            says, contradicts itself, or was changed by anything but a run.
     """
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            msg = f"{file.name} is larger than any record; remove it and run the cell again"
-            raise RecordError(msg)
-        record = msgspec.json.decode(file.read_bytes(), type=Record)
+        content = read_bounded(file, _MAX_BYTES).replace(b"\r\n", b"\n")  # as git may make it
+        record = msgspec.json.decode(content, type=Record)
     except OSError as error:
-        msg = f"{file.name} cannot be read ({error.strerror}); check its permissions"
+        msg = f"{file.name} cannot be read ({error.strerror}); check what it is, or {_AGAIN}"
         raise RecordError(msg) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"{file.name} is no record of schema {SCHEMA} ({error}); run the cell again"
+        msg = f"{file.name} is no record of schema {SCHEMA} ({_cause(content, error)}); {_AGAIN}"
         raise RecordError(msg) from None
-    if record.cell != file.stem:
-        msg = f"{file.name} holds the record of {record.cell}; rename it, or run the cell again"
+    if doubts := _doubts(file, content, record):
+        msg = f"{file.name} {'; '.join(doubts)}; remove it, or {_AGAIN}"
         raise RecordError(msg)
     return record
+
+
+def _cause(content: bytes, error: Exception) -> str:
+    """Tell the record of another harness from what is no record at all."""
+    try:
+        schema = msgspec.json.decode(content, type=_Head).schema
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return str(error)
+    newer = ", from a newer torchfloor: use that one" if schema > SCHEMA else ""
+    return str(error) if schema == SCHEMA else f"but of schema {schema}{newer}"
+
+
+def _doubts(file: Path, content: bytes, record: Record) -> list[str]:
+    if record.cell != file.stem:
+        return [f"holds the record of {record.cell}"]
+    if file.is_symlink():
+        return ["is a symbolic link, so what it says may change at any time"]
+    said, _, ending = content.rpartition(_MARK)
+    if _MARK + ending != _ending(said):
+        return ["was changed since its run wrote it (its digest does not fit)"]
+    return find_contradictions(record)
+
+
+def _ending(said: bytes) -> bytes:
+    """Return the last line of a record's file: the digest of all that stands before it."""
+    return _MARK + hashlib.sha256(said).hexdigest()[:16].encode() + b'"\n}\n'
 
 
 def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
@@ -91,8 +124,8 @@ def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
     """
     records: list[Record] = []
     errors: list[RecordError] = []
-    for file in folder.glob("*.json"):
-        if not re.match(r"[A-Za-z0-9]", file.name) or file.name == "plan.json":
+    for file in sorted(folder.glob("*.json")):
+        if file.name.startswith(".") or file.name == "plan.json":
             continue
         try:
             records.append(read_record(file))

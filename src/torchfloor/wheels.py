@@ -66,6 +66,10 @@ class Wheel(msgspec.Struct, frozen=True):
     uploaded: dt.date | None = None
     yanked: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a file name without a version (msgspec turns the error into its own)."""
+        _ = self.version
+
     @property
     def version(self) -> Version:
         """The wheel's version, with its local part (`2.0.1+cpu`)."""

@@ -213,7 +213,7 @@ def test_the_message_counts_the_mistakes_and_names_the_file(tmp_path: Path) -> N
         (b"versions: 2001-99-99", "not valid YAML"),
         (b"? [a, b]\n: c", "not valid YAML"),
         (b"a: " + b"[" * 5000, "not valid YAML"),
-        (b"a: &x [*x]", "unknown key"),
+        (b"a: &x [*x]", "the alias *x is not allowed here"),
     ],
 )
 def test_what_is_no_matrix_is_told_in_a_line(tmp_path: Path, content: bytes, words: str) -> None:
