@@ -1,16 +1,21 @@
-"""Files that others wrote: read with bounds, so that none can hang or exhaust the reader."""
+"""Files that others may have written or changed: read with bounds, and sealed with a digest."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["read_bounded"]
+__all__ = ["is_unchanged", "read_bounded", "seal"]
+
+_MARK = b',\n "digest": "'
 
 
 def read_bounded(file: Path, limit: int) -> bytes:
@@ -38,3 +43,23 @@ def read_bounded(file: Path, limit: int) -> bytes:
 def _open_at_once(path: str, flags: int) -> int:
     """Open without waiting: a FIFO would otherwise block until somebody writes to it."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def seal(value: msgspec.Struct) -> bytes:
+    """Return a struct as the JSON of a file, whose last line is a digest of all before it.
+
+    The digest shows what was changed by hand or by a failing disk. It is no signature: who wants
+    to deceive makes a digest as well.
+    """
+    said = msgspec.json.format(msgspec.json.encode(value), indent=1).removesuffix(b"\n}")
+    return said + _ending(said)
+
+
+def is_unchanged(content: bytes) -> bool:
+    """Tell whether a file is as `seal` made it, but for line ends, which git may change."""
+    said, _, rest = content.replace(b"\r\n", b"\n").rpartition(_MARK)
+    return _MARK + rest == _ending(said)
+
+
+def _ending(said: bytes) -> bytes:
+    return _MARK + hashlib.sha256(said).hexdigest()[:16].encode() + b'"\n}\n'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -12,14 +11,13 @@ import msgspec
 
 from torchfloor.contradictions import find_contradictions
 from torchfloor.errors import RecordError
-from torchfloor.files import read_bounded
+from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.record import SCHEMA, Record
 
 __all__ = ["read_record", "read_records", "write_atomically", "write_record"]
 
 _MAX_BYTES = 64 * 2**20
 _AGAIN = "run the cell again"
-_MARK = b',\n "digest": "'
 
 
 class _Head(msgspec.Struct):
@@ -38,8 +36,7 @@ def write_record(record: Record, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{record.cell}.json"
-    said = msgspec.json.format(msgspec.json.encode(record), indent=1).removesuffix(b"\n}")
-    write_atomically(target, said + _ending(said))
+    write_atomically(target, seal(record))
     return target
 
 
@@ -73,12 +70,12 @@ def read_record(file: Path) -> Record:
             says, contradicts itself, or was changed by anything but a run.
     """
     try:
-        content = read_bounded(file, _MAX_BYTES).replace(b"\r\n", b"\n")  # as git may make it
+        content = read_bounded(file, _MAX_BYTES)
         record = msgspec.json.decode(content, type=Record)
     except OSError as error:
         msg = f"{file.name} cannot be read ({error.strerror}); check what it is, or {_AGAIN}"
         raise RecordError(msg) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{file.name} is no record of schema {SCHEMA} ({_cause(content, error)}); {_AGAIN}"
         raise RecordError(msg) from None
     if doubts := _doubts(file, content, record):
@@ -91,7 +88,7 @@ def _cause(content: bytes, error: Exception) -> str:
     """Tell the record of another harness from what is no record at all."""
     try:
         schema = msgspec.json.decode(content, type=_Head).schema
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return str(error)
     newer = ", from a newer torchfloor: use that one" if schema > SCHEMA else ""
     return str(error) if schema == SCHEMA else f"but of schema {schema}{newer}"
@@ -102,15 +99,9 @@ def _doubts(file: Path, content: bytes, record: Record) -> list[str]:
         return [f"holds the record of {record.cell}"]
     if file.is_symlink():
         return ["is a symbolic link, so what it says may change at any time"]
-    said, _, ending = content.rpartition(_MARK)
-    if _MARK + ending != _ending(said):
+    if not is_unchanged(content):
         return ["was changed since its run wrote it (its digest does not fit)"]
     return find_contradictions(record)
-
-
-def _ending(said: bytes) -> bytes:
-    """Return the last line of a record's file: the digest of all that stands before it."""
-    return _MARK + hashlib.sha256(said).hexdigest()[:16].encode() + b'"\n}\n'
 
 
 def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:

@@ -18,7 +18,15 @@ from torchfloor.journal import Journal, read_journal, read_timings
 from torchfloor.process import Ended, execute
 from torchfloor.provenance import INCELL, Inputs
 from torchfloor.readback import find_differences, make_environment, make_identity
-from torchfloor.record import SCHEMA, Failure, Outcome, Provenance, Record, Timing
+from torchfloor.record import (
+    SCHEMA,
+    Failure,
+    Outcome,
+    Provenance,
+    Record,
+    Timing,
+    unexpected_mismatch,
+)
 from torchfloor.space import Download, resolve_download
 from torchfloor.wheels import default_index
 
@@ -132,6 +140,9 @@ class _Run:
             first = failed[0]
             more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
             self._stop("incompatible", "probes", f"{first.probe}: {first.message}{more}")
+        if mismatch := unexpected_mismatch(journal.matches, journal.probes):
+            what = ", ".join(filter(None, (mismatch.subject, mismatch.capability, mismatch.dtype)))
+            self._stop("incompatible", "probes", f"{what}: wrong, though its probe passed")
         if not passed:
             self._stop("errored", "probes", "no probe ran: nothing is known about this release")
         if not journal.finished or ended.status != 0:

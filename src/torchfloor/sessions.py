@@ -317,5 +317,5 @@ def _run_file(workspace: Workspace) -> Path:
 def _read_run(workspace: Workspace) -> _Run | None:
     try:
         return msgspec.json.decode(_run_file(workspace).read_bytes(), type=_Run)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return None

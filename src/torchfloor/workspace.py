@@ -15,6 +15,7 @@ from packaging.tags import platform_tags
 
 from torchfloor import host
 from torchfloor.errors import RecordError, TorchfloorError
+from torchfloor.files import read_bounded
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
 from torchfloor.records import read_record, read_records, write_atomically, write_record
@@ -34,6 +35,7 @@ _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""
 _PARTIAL_PLAN_AGE = dt.timedelta(minutes=10)
 """How long, if an index did not answer: it may do so again soon."""
+_MAX_PLAN = 64 * 2**20
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
@@ -160,6 +162,8 @@ class Workspace:
         """Make the folder: private, since plans may hold an index's credentials, and untracked."""
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
+            if self.folder.stat().st_mode & 0o077:  # made by something else
+                self.folder.chmod(0o700)
         except OSError as error:
             msg = f".compat/ cannot be made ({error.strerror}): remove what stands in its place"
             raise TorchfloorError(msg) from None
@@ -185,8 +189,8 @@ def this_host() -> Host:
 
 def _read_plan(file: Path) -> _CachedPlan | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_CachedPlan)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_bounded(file, _MAX_PLAN), type=_CachedPlan)
+    except (OSError, ValueError, RecursionError):
         return None
 
 
