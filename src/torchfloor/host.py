@@ -27,6 +27,28 @@ __all__ = [
 OLDEST_PYTHON = (3, 9)
 """The oldest Python the in-cell plugin is written for."""
 
+_INSTALLER_VARIABLES = frozenset(
+    {
+        # Where a process finds its libraries, its language and its temporary files.
+        *("LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP"),
+        # Where uv finds its settings, ~/.netrc, the keyring and the Pythons that it manages.
+        *("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
+        *("UV_CONFIG_FILE", "UV_NO_CONFIG", "UV_PYTHON_INSTALL_DIR"),
+        *("UV_CACHE_DIR", "XDG_CACHE_HOME"),
+        # How the network is reached, and whose certificates count.
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NETRC"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
+        *("UV_INSECURE_HOST", "UV_OFFLINE", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES"),
+        # Which indexes there are, and how one logs in; UV_INDEX_<NAME>_PASSWORD as well.
+        *("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX_STRATEGY"),
+        *("UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR"),
+        # How files get from the cache into the environment.
+        *("UV_LINK_MODE", "UV_CONCURRENT_DOWNLOADS", "UV_CONCURRENT_INSTALLS"),
+    }
+)
+"""All of the caller's environment that reaches the installer, and so the build of a companion that
+has no wheel: no token but an index's own."""
+
 
 class Machine(msgspec.Struct, frozen=True):
     """What timings depend on.
@@ -63,8 +85,16 @@ def uv_environment(index: str) -> dict[str, str]:
 
     Args:
         index: The default index's URL; an argument would show its credentials to every user.
+
+    Returns:
+        All of it: what an installer needs of the caller's, and nothing else.
     """
-    return {**os.environ, "PATH": search_path(), "UV_DEFAULT_INDEX": index}
+    passed_on = {name: text for name, text in os.environ.items() if _reaches_installer(name)}
+    return {**passed_on, "PATH": search_path(), "UV_DEFAULT_INDEX": index}
+
+
+def _reaches_installer(name: str) -> bool:
+    return name.upper() in _INSTALLER_VARIABLES or name.startswith("UV_INDEX_")
 
 
 def interpreters() -> tuple[str, ...]:

@@ -76,7 +76,8 @@ def published_plan(matrix: Matrix) -> Plan:
         ConfigError: If the plan cannot be read, was changed by hand, or is about another declared
             floor.
     """
-    file = matrix.root / "evidence" / "plan.json"
+    name = "evidence/plan.json"
+    file = matrix.root / name
     try:
         content = read_bounded(file, _MAX_PLAN)
         plan = msgspec.json.decode(content, type=Plan)
@@ -92,7 +93,7 @@ def published_plan(matrix: Matrix) -> Plan:
         if not mistake:
             return plan
     hint = "run `nox -s compat` and `nox -s publish`, or take the change back"
-    raise ConfigError("evidence/plan.json", [f"{mistake}; {hint}"])
+    raise ConfigError(name, [f"{mistake}; {hint}"])
 
 
 def _mistake(plan: Plan, content: bytes, matrix: Matrix) -> str:

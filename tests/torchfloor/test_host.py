@@ -83,6 +83,26 @@ def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> No
     assert host.free_space(tmp_path / "not/there/yet") > 0
 
 
+def test_the_installer_gets_what_it_needs_of_the_environment_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needed = {
+        "HOME": "/home/me",
+        "https_proxy": "http://proxy.invalid",
+        "SSL_CERT_FILE": "/etc/certificates",
+        "UV_INDEX_MINE_PASSWORD": "of the index",
+        "UV_KEYRING_PROVIDER": "subprocess",
+    }
+    others = (
+        *("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PIP_PASSWORD", "SSH_AUTH_SOCK"),
+        *("UV_PUBLISH_TOKEN", "UV_CONSTRAINT", "UV_OVERRIDE", "PYTHONPATH", "VIRTUAL_ENV"),
+    )
+    monkeypatch.setattr("os.environ", needed | dict.fromkeys(others, "x") | {"PATH": "/bin"})
+    monkeypatch.setattr(host, "_pyenv_folders", list)
+    found = host.uv_environment("https://index.invalid")
+    assert found == needed | {"PATH": "/bin", "UV_DEFAULT_INDEX": "https://index.invalid"}
+
+
 def test_uv_is_the_one_installed_beside_the_harness() -> None:
     done = subprocess.run([host.uv(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.startswith("uv ")
