@@ -63,9 +63,10 @@ def audit(session: nox.Session) -> None:
     """Ask the advisory service about every dependency of the harness; needs the open network."""
     session.install("pip-audit")
     wanted = str(Path(session.create_tmp(), "requirements.txt"))
-    session.run("uv", "pip", "compile", "--quiet", "pyproject.toml", "-o", wanted, external=True)
+    resolve = ("uv", "pip", "compile", "--quiet", "--generate-hashes", "pyproject.toml")
+    session.run(*resolve, "--output-file", wanted, external=True)
     # Strict: a dependency that the service does not know is no dependency that is safe.
-    session.run("pip-audit", "--strict", "--no-deps", "--disable-pip", "-r", wanted)
+    session.run("pip-audit", "--strict", "--require-hashes", "--disable-pip", "-r", wanted)
 
 
 @nox.session(python=False, default=False)
