@@ -49,7 +49,7 @@ def declared_floor(pyproject: Path, package: str) -> Version:
         content = msgspec.toml.decode(read_bounded(pyproject, _MAX_BYTES), type=_Pyproject)
     except OSError as error:
         raise ConfigError(pyproject.name, [f"cannot be read: {error.strerror}"]) from None
-    except (UnicodeDecodeError, RecursionError, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(pyproject.name, [f"cannot be read: {error}"]) from None
     found = {
         place: bound

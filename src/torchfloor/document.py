@@ -87,6 +87,11 @@ class _Loader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(None, None, msg, alias.start_mark)
         return super().compose_node(parent, index)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        text = str(super().construct_scalar(node))
+        text.encode()  # an escape can name half a surrogate pair, which is no text
+        return text
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen = set()
         for key, _ in node.value:

@@ -112,7 +112,7 @@ class Plan(msgspec.Struct, frozen=True):
     floor: str
     sample: str
     releases: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: Annotated[tuple[Cell, ...], msgspec.Meta(min_length=1)]
     unreachable: tuple[str, ...]
     made: dt.datetime
 

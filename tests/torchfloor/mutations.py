@@ -45,7 +45,7 @@ def damaged_tree(draw: st.DrawFn, document: Any) -> Any:  # noqa: ANN401 - any J
         if kind == "drop":
             del parent[last]
         elif kind == "replace":
-            parent[last] = draw(leaves)
+            parent[last] = copy.deepcopy(draw(leaves))
         elif kind == "move":
             parent[last] = copy.deepcopy(_follow(tree, draw(st.sampled_from(places))))
         elif kind == "wrap":
@@ -82,15 +82,16 @@ def damaged_bytes(draw: st.DrawFn, content: bytes, odd: tuple[bytes, ...] = ()) 
     return content
 
 
-@st.composite
-def damaged_json(draw: st.DrawFn, document: Any) -> bytes:  # noqa: ANN401
-    """Damage a JSON document as a tree, as bytes, or both."""
-    whole = json.dumps(document, indent=1).encode()
-    tree = json.dumps(draw(damaged_tree(document)), indent=1).encode()
-    nested = b"[" * 100_000
-    return draw(
-        st.just(tree)
-        | damaged_bytes(tree, (b'"', b"{", b"1e999", b"NaN"))
-        | damaged_bytes(whole, (b'"', b"}", b'"a":1,', nested))
+def damaged_json(document: Any) -> st.SearchStrategy[bytes]:  # noqa: ANN401
+    """Damage a JSON document as a tree or as bytes, or give bytes of any kind."""
+    odd = (b'"', b"}", b'"a":1,', b"1e999", b"NaN", b"[" * 100_000)
+    return (
+        damaged_tree(document).map(as_json)
+        | damaged_bytes(as_json(document), odd)
         | st.binary(max_size=300)
     )
+
+
+def as_json(document: Any) -> bytes:  # noqa: ANN401
+    """Write a document as a record or a plan is written, one value a line."""
+    return json.dumps(document, indent=1).encode()
