@@ -295,7 +295,9 @@ def installer_words(log: Path) -> str:
     """Pick what uv says went wrong from its log."""
     lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines()]
     telling = [
-        line.lstrip("×╰─▶ ") for line in lines if line.startswith(("error", "×", "╰─▶", "Caused", "cause:"))
+        line.lstrip("×╰─▶ ")
+        for line in lines
+        if line.startswith(("error", "×", "╰─▶", "Caused", "cause:"))
     ]
     return " ".join(telling)[:500] or (lines[-1][:500] if lines else "the installer said nothing")
 

@@ -14,7 +14,7 @@ PROMISES = [row for row in ROWS if not row.startswith(("| fault ", "| --- "))]
 LINK = re.compile(r"\[(test_\w+)\]\((\S+\.py)\)")
 
 
-def tests_of(file: Path) -> set[str]:
+def functions_of(file: Path) -> set[str]:
     tree = ast.parse(file.read_text("utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -31,4 +31,4 @@ def test_every_promise_is_proved_by_a_test_that_exists(row: str) -> None:
     links = LINK.findall(cells[3])
     assert links
     for name, file in links:
-        assert name in tests_of(PAGE.parent / file)
+        assert name in functions_of(PAGE.parent / file)
