@@ -18,12 +18,13 @@ __all__ = ["is_unchanged", "read_bounded", "seal"]
 _MARK = b',\n "digest": "'
 
 
-def read_bounded(file: Path, limit: int) -> bytes:
+def read_bounded(file: Path, limit: int, *, cut: bool = False) -> bytes:
     """Read a whole file that is a regular one and not too large.
 
     Args:
         file: The file; a symbolic link is followed.
         limit: The most bytes it may have.
+        cut: Whether to take the beginning of a larger file instead of refusing it.
 
     Returns:
         Its content.
@@ -35,9 +36,9 @@ def read_bounded(file: Path, limit: int) -> bytes:
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
             raise OSError(errno.EINVAL, "Not a regular file", str(file))
         content = opened.read(limit + 1)
-    if len(content) > limit:
+    if len(content) > limit and not cut:
         raise OSError(errno.EFBIG, f"Larger than {limit // 1024} KiB", str(file))
-    return content
+    return content[:limit]
 
 
 def _open_at_once(path: str, flags: int) -> int:

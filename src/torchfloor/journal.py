@@ -144,10 +144,11 @@ def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
 
 
 def _read(file: Path) -> str:
+    """Read a journal as far as any honest one goes; a longer one has no end, and so is no pass."""
     if not file.exists():
         return ""
     try:
-        return read_bounded(file, _MAX_BYTES).decode(errors="replace")
+        return read_bounded(file, _MAX_BYTES, cut=True).decode(errors="replace")
     except OSError:  # no journal of the plugin's: then it tells nothing
         return ""
 
