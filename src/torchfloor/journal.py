@@ -21,7 +21,7 @@ __all__ = ["Broken", "Journal", "Readback", "read_journal", "read_timings"]
 
 M = TypeVar("M", Match, RawMatch)
 
-_MAX_BYTES = 32 * 2**20
+_LONGEST = 64 * 2**20
 _SEVERITY = ("wrong", "refused", "missing", "right")
 
 
@@ -148,7 +148,7 @@ def _read(file: Path) -> str:
     if not file.exists():
         return ""
     try:
-        return read_bounded(file, _MAX_BYTES, cut=True).decode(errors="replace")
+        return read_bounded(file, _LONGEST, cut=True).decode(errors="replace")
     except OSError:  # no journal of the plugin's: then it tells nothing
         return ""
 
@@ -224,7 +224,7 @@ def read_timings(file: Path) -> tuple[Timing, ...]:
         The statistics; none from a file that was cut short.
     """
     try:
-        saved = msgspec.json.decode(read_bounded(file, _MAX_BYTES), type=_Saved)
+        saved = msgspec.json.decode(read_bounded(file, _LONGEST), type=_Saved)
     except (OSError, ValueError, RecursionError):  # stopped while it was written, say
         return ()
     return tuple(
