@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ConfigError", "NoEvidenceError", "RecordError", "SpaceError", "TorchfloorError"]
+__all__ = [
+    "ConfigError",
+    "NoEvidenceError",
+    "RecordError",
+    "SpaceError",
+    "StorageError",
+    "TorchfloorError",
+]
 
 
 class TorchfloorError(Exception):
@@ -38,6 +45,21 @@ class SpaceError(TorchfloorError):
     """The disk cannot hold what a run needs."""
 
     exit_code = 3
+
+
+class StorageError(TorchfloorError):
+    """A file or folder of the harness's own cannot be written.
+
+    Args:
+        place: The file or folder.
+        error: What the operating system says.
+    """
+
+    def __init__(self, place: Path, error: OSError) -> None:
+        super().__init__(
+            f"{place.name} cannot be written ({error.strerror or error}); make room for "
+            f"{place.parent}, or make it writable, and run again: what is finished is kept"
+        )
 
 
 class NoEvidenceError(TorchfloorError):

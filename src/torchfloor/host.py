@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 from uv import find_uv_bin
 
+from torchfloor.errors import TorchfloorError
+
 __all__ = [
     "Machine",
     "free_space",
@@ -64,18 +66,26 @@ def uv_environment(index: str) -> dict[str, str]:
     Args:
         index: The default index's URL; an argument would show its credentials to every user.
     """
-    return {**os.environ, "PATH": search_path(), "UV_DEFAULT_INDEX": index}
+    return {**os.environ, "PATH": search_path(), "UV_DEFAULT_INDEX": index, "UV_NO_WRAP": "1"}
 
 
 def interpreters() -> tuple[str, ...]:
-    """List the CPython versions of this host that a cell can use, newest first (`"3.11"`)."""
+    """List the CPython versions of this host that a cell can use, newest first (`"3.11"`).
+
+    Raises:
+        TorchfloorError: If uv cannot tell.
+    """
     found = subprocess.run(  # noqa: S603 - a fixed command line
         [uv(), "python", "list", "--only-installed", "--output-format", "json"],
         env={**os.environ, "PATH": search_path()},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if found.returncode:
+        said = (found.stderr.strip().splitlines() or [f"status {found.returncode}"])[0]
+        msg = f"uv cannot list the interpreters here ({said}); `uv python list` shows more"
+        raise TorchfloorError(msg)
     versions = {
         (entry["version_parts"]["major"], entry["version_parts"]["minor"])
         for entry in json.loads(found.stdout)

@@ -5,17 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
-from pathlib import Path
+import secrets
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from torchfloor.errors import RecordError
+from torchfloor.errors import RecordError, StorageError
 from torchfloor.record import SCHEMA, Record
 
-__all__ = ["read_record", "read_records", "write_atomically", "write_record"]
+__all__ = [
+    "read_record",
+    "read_records",
+    "storing",
+    "sweep_unfinished",
+    "write_atomically",
+    "write_record",
+]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _MAX_BYTES = 16 * 2**20
+_UNFINISHED = re.compile(r"\..+\.(\d+)\.\w+")
+"""Name of a file that is being written: `.<target>.<process>.<random>`."""
 
 
 def write_record(record: Record, folder: Path) -> Path:
@@ -27,27 +40,60 @@ def write_record(record: Record, folder: Path) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        StorageError: If it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{record.cell}.json"
     write_atomically(target, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     return target
 
 
 def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file so that no reader, and no interruption, ever sees half of it."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    """Write a file so that no reader, and no interruption, ever sees half of it.
+
+    Raises:
+        StorageError: If it cannot be written; what stood there is unchanged.
+    """
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with storing(target):
+        try:
+            with unfinished.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.chmod(0o644)
+            unfinished.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise
+
+
+def sweep_unfinished(*folders: Path) -> None:
+    """Remove what processes that were killed had begun to write; it is never read."""
+    import psutil  # noqa: PLC0415 - not worth importing where cells are only listed
+
+    for folder in folders:
+        for file in folder.glob(".*.*"):
+            named = _UNFINISHED.fullmatch(file.name)
+            if named and not psutil.pid_exists(int(named[1])):
+                file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def storing(place: Path) -> Iterator[None]:
+    """Tell of a file or folder that cannot be written in words for the user.
+
+    Raises:
+        StorageError: Instead of an OSError.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+        yield
+    except OSError as error:
+        raise StorageError(place, error) from None
 
 
 def read_record(file: Path) -> Record:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from torchfloor import host
+from torchfloor.errors import TorchfloorError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ def listed(major: int, minor: int, **changes: str) -> dict[str, object]:
 
 def answer(text: str, status: int = 0) -> Any:  # noqa: ANN401
     def run(*_command: object, **_options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess([], status, stdout=text)
+        return subprocess.CompletedProcess([], status, stdout=text, stderr="why: this")
 
     return run
 
@@ -42,6 +43,12 @@ def test_interpreters_are_the_usable_ones_once_and_newest_first(
     ]
     monkeypatch.setattr("subprocess.run", answer(json.dumps(entries)))
     assert host.interpreters() == ("3.12", "3.9")
+
+
+def test_a_uv_that_cannot_list_interpreters_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.run", answer("", 2))
+    with pytest.raises(TorchfloorError, match=r"cannot list the interpreters here \(why: this\)"):
+        host.interpreters()
 
 
 def test_the_folders_of_pyenv_come_before_its_shims(

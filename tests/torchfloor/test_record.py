@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.torchfloor.builders import make_cell, make_record
 
-from torchfloor.errors import RecordError
+from torchfloor.errors import RecordError, StorageError
 from torchfloor.record import (
     Failure,
     Match,
@@ -26,7 +29,13 @@ from torchfloor.record import (
     Timing,
     schema,
 )
-from torchfloor.records import read_record, read_records, write_atomically, write_record
+from torchfloor.records import (
+    read_record,
+    read_records,
+    sweep_unfinished,
+    write_atomically,
+    write_record,
+)
 
 FULL = make_record(
     outcome="incompatible",
@@ -80,6 +89,26 @@ def test_an_interrupted_write_leaves_the_old_file(
     with pytest.raises(KeyboardInterrupt):
         write_atomically(target, b"new")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
+
+
+def test_what_killed_writers_have_left_is_swept_and_what_is_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    left, busy = f".a.json.{gone.pid}.0123abcd", f".a.json.{os.getpid()}.0123abcd"
+    for name in (left, busy, ".gitignore", "a.json"):
+        (tmp_path / name).touch()
+    sweep_unfinished(tmp_path, tmp_path / "not there")
+    assert {file.name for file in tmp_path.iterdir()} == {busy, ".gitignore", "a.json"}
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    told = r"a\.json cannot be written \(Is a directory\); make room for .*, or make it writable"
+    with pytest.raises(StorageError, match=told):
+        write_atomically(tmp_path / "a.json", b"")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
 def content_of(**changes: object) -> bytes:
