@@ -7,19 +7,22 @@ import datetime as dt
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock, Timeout
 
 from torchfloor import __version__, host, install
-from torchfloor.errors import TorchfloorError
+from torchfloor.errors import SpaceError
 from torchfloor.journal import Journal, read_journal, read_timings
-from torchfloor.process import Ended, execute
+from torchfloor.process import Ended, end_strays, execute
 from torchfloor.provenance import INCELL, Inputs
 from torchfloor.readback import find_differences, make_environment, make_identity
 from torchfloor.record import SCHEMA, Failure, Outcome, Provenance, Record, Timing
-from torchfloor.space import Download, resolve_download
+from torchfloor.records import storing
+from torchfloor.space import Download, resolve_download, size_of
+from torchfloor.storage import linked_files
 from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
     from torchfloor.plan import Cell
+    from torchfloor.storage import Storage
 
 __all__ = ["alone", "installer_words", "run_cell"]
 
 _LOG_TAIL = 4000
 _ADDRESS = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simple/)")
 """Scheme, credentials and host of what an installer talks to."""
+_FOLDER = re.compile(r"\bfile://\S*/")
+"""Where a folder of wheels lies, in the installer's own way to quote it."""
 _NO_TESTS = 5
 """pytest's exit status where a pass selects nothing."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
@@ -47,59 +53,72 @@ class _Stopped(Exception):  # noqa: N818 - not an error of the harness: the cell
         super().__init__(failure.message)
 
 
-def run_cell(matrix: Matrix, cell: Cell, workspace: Path, say: Callable[[str], None]) -> Record:
-    """Run one planned cell.
+def run_cell(matrix: Matrix, cell: Cell, storage: Storage, say: Callable[[str], None]) -> Record:
+    """Run one planned cell, in its folder, which is `alone`'s to make and remove.
 
     Args:
         matrix: The matrix the cell comes from.
         cell: A cell whose status is `planned`, or one that is run all the same.
-        workspace: The folder for its environment (removed afterwards) and its logs (kept).
+        storage: Where it lies on disk.
         say: Told each stage in a line.
 
     Returns:
         The record, whatever happened inside the cell.
     """
-    return _Run(matrix, cell, workspace, say).record()
+    return _Run(matrix, cell, storage, say).record()
 
 
 class _Run:
     """One cell on its way from plan to record."""
 
     def __init__(
-        self, matrix: Matrix, cell: Cell, workspace: Path, say: Callable[[str], None]
+        self, matrix: Matrix, cell: Cell, storage: Storage, say: Callable[[str], None]
     ) -> None:
-        self.matrix, self.cell, self.workspace, self.say = matrix, cell, workspace, say
-        self.folder = workspace / "cells" / cell.id
-        self.logs = workspace / "logs" / cell.id
+        self.matrix, self.cell, self.storage, self.say = matrix, cell, storage, say
+        self.folder = storage.folder(cell)
+        self.logs = storage.workspace / "logs" / cell.id
         self.environment = self.folder / "env"
+        self.stage = "install"
         self.digests = Inputs(matrix).of(cell.version, cell.flavour)
-        self.started = dt.datetime.now(dt.UTC)
+        self.started, self.start = dt.datetime.now(dt.UTC), time.monotonic()
         self.seconds: dict[str, float] = {}
         self.download = Download(0, exact=False)
         self.disk = 0
+        self.shared: dict[str, tuple[int, int]] = {}
         self.journal = Journal()
         self.timed = Journal()
         self.timings: tuple[Timing, ...] = ()
 
     def record(self) -> Record:
         """Go through the stages, and tell how far they came."""
-        with alone(self.folder):
-            try:
-                self._install()
-                self._probe()
-                failure = self._time()
-                outcome: Outcome = "compatible"
-            except _Stopped as stopped:
-                outcome, failure = stopped.outcome, stopped.failure
+        shutil.rmtree(
+            self.logs, ignore_errors=True
+        )  # of an earlier run, which may have come further
+        try:
+            self.logs.mkdir(parents=True)
+            self._install()
+            self._probe()
+            failure = self._time()
+            outcome: Outcome = "compatible"
+        except _Stopped as stopped:
+            outcome, failure = stopped.outcome, stopped.failure
+        except OSError as error:  # the disk is full, say: nothing is known about the release
+            outcome, failure = "errored", self._failure(self.stage, error.strerror or str(error))
+        self._guard_kept()
         return self._make_record(outcome, failure)
 
     def _install(self) -> None:
+        try:
+            self.storage.check(self.cell)
+        except SpaceError as error:
+            self._stop("errored", "install", str(error))
         self.say("install")
         uv, environment = host.uv(), host.uv_environment(default_index())
+        cache = self.storage.cache(self.cell)
         log = self._log("install")
         commands = [
             install.create_arguments(uv, self.cell, self.environment),
-            install.install_arguments(uv, self.cell, self.environment, self.folder / "cache"),
+            install.install_arguments(uv, self.cell, self.environment, cache),
         ]
         for command in commands:
             ended = self._execute("install", command, environment, log)
@@ -108,10 +127,21 @@ class _Run:
                     "errored", "install", self._why(ended, self._neutral(installer_words(log)))
                 )
         python = install.environment_python(self.environment)
-        environment["UV_CACHE_DIR"] = str(self.folder / "cache")
+        environment["UV_CACHE_DIR"] = str(cache)
         self.download = resolve_download(self.cell, environment, python)
-        self.disk = _size(self.environment)
+        self.shared = linked_files(self.environment)
+        self.storage.note(self.cell)
+        self.disk = size_of(self.environment)
         self.say(f"installed in {self.seconds['install']:.0f} s; probes")
+
+    def _guard_kept(self) -> None:
+        """Keep nothing that a probe wrote into: it is linked, so other cells would run it, too."""
+        now = linked_files(self.environment)
+        if self.storage.keep and any(
+            now.get(file, was) != was for file, was in self.shared.items()
+        ):
+            self.say("a probe changed installed files: what is kept for the next run is removed")
+            self.storage.drop(at_once=True)
 
     def _probe(self) -> None:
         ended = self._pytest("probes", ["-m", "not timing"])
@@ -153,7 +183,7 @@ class _Run:
     def _time(self) -> Failure | None:
         """Take the timings; one cell at a time, so that cells do not disturb each other."""
         result = self.folder / "benchmark.json"
-        with FileLock(self.workspace / "timings.lock"):
+        with FileLock(self.storage.workspace / "timings.lock"):
             ended = self._pytest("timings", ["-m", "timing", f"--benchmark-json={result}"])
         self.timed = read_journal(self.folder / "timings.jsonl", self._neutral)
         self.timings = read_timings(result)
@@ -173,7 +203,8 @@ class _Run:
             *("-c", str(INCELL / "pytest.ini"), "--rootdir", str(self.matrix.probes)),
             *(f"--timeout={self.matrix.timeout}", "--tb=short", "-ra"),
             *selection,
-            str(self.matrix.probes),
+            # Relative: pytest takes what follows a bracket in an argument for a test's parameters.
+            os.path.relpath(self.matrix.probes, self.folder),
         ]
         return self._execute(stage, command, self._probe_environment(journal), self._log(stage))
 
@@ -195,12 +226,12 @@ class _Run:
         }
 
     def _log(self, stage: str) -> Path:
-        self.logs.mkdir(parents=True, exist_ok=True)
         return self.logs / f"{stage}.log"
 
     def _execute(
         self, stage: str, command: list[str], environment: Mapping[str, str], log: Path
     ) -> Ended:
+        self.stage = stage
         with log.open("wb") as output:
             ended = execute(command, environment, self.folder, output, self.matrix.timeout)
         self.seconds[stage] = round(self.seconds.get(stage, 0) + ended.seconds, 1)
@@ -224,7 +255,7 @@ class _Run:
         folders = {self.folder: "<cell>", self.matrix.root: "<project>", Path.home(): "~"}
         for folder, name in folders.items():
             text = text.replace(str(folder), name)
-        return _ADDRESS.sub("<index>", text)
+        return _ADDRESS.sub("<index>", _FOLDER.sub("<index>/", text))
 
     def _make_record(self, outcome: Outcome, failure: Failure | None) -> Record:
         readback = self.journal.readback
@@ -253,7 +284,8 @@ class _Run:
                 matrix=self.digests.matrix,
                 torchfloor=__version__,
                 started=self.started,
-                finished=dt.datetime.now(dt.UTC),
+                # Not what the clock says by now: it may have been set back.
+                finished=self.started + dt.timedelta(seconds=time.monotonic() - self.start),
                 seconds=self.seconds,
                 download=self.download.size if self.download.exact else 0,
                 disk=self.disk,
@@ -262,22 +294,44 @@ class _Run:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
+def alone(folder: Path, say: Callable[[str], object] = print) -> Iterator[bool]:
+    """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end.
+
+    Args:
+        folder: The folder.
+        say: Told in a line if another process has to be waited for.
+
+    Yields:
+        Whether it had to be waited for; it may have left a record.
+
+    Raises:
+        StorageError: If the folder cannot be made.
+    """
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    waited = False
+    with storing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say("another process in this checkout is running it: waiting for its end")
+            waited = True
+            lock.acquire()
     try:
-        lock.acquire()
-    except Timeout:
-        msg = f"{folder.name} is being run by another process in this checkout; wait for its end"
-        raise TorchfloorError(msg) from None
-    try:
-        shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
-        folder.mkdir()
-        yield
+        with storing(folder):
+            empty(folder)
+            folder.mkdir()
+        yield waited
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
+
+
+def empty(folder: Path) -> None:
+    """Remove a cell's folder, and end what a run that was killed has left running in it."""
+    if folder.exists():
+        end_strays(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def installer_words(log: Path) -> str:
@@ -287,7 +341,3 @@ def installer_words(log: Path) -> str:
         line.lstrip("×╰─▶ ") for line in lines if line.startswith(("error", "×", "╰─▶", "Caused"))
     ]
     return " ".join(telling)[:500] or (lines[-1][:500] if lines else "the installer said nothing")
-
-
-def _size(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())

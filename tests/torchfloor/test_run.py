@@ -13,9 +13,9 @@ from tests.torchfloor.builders import make_cell, make_matrix, make_wheel, write_
 from tests.torchfloor.test_journal import FINISH, READBACK, match, probe, start
 
 from torchfloor import run as module
-from torchfloor.errors import TorchfloorError
 from torchfloor.process import Ended
-from torchfloor.run import run_cell
+from torchfloor.run import alone, run_cell
+from torchfloor.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,8 +58,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
 
         monkeypatch.setattr(module._Run, "_install", lambda _self: None)
         monkeypatch.setattr(module._Run, "_pytest", run_pass)
-        matrix = make_matrix(tmp_path)
-        return run_cell(matrix, make_cell(**cell), tmp_path / ".compat", lambda _text: None)
+        storage, planned = Storage(tmp_path / ".compat"), make_cell(**cell)
+        with alone(storage.folder(planned)):
+            return run_cell(make_matrix(tmp_path), planned, storage, lambda _text: None)
 
     return make
 
@@ -222,6 +223,12 @@ def test_the_log_of_a_failure_does_not_tell_where_the_project_lies(
     assert str(tmp_path) not in repr(record)
 
 
+def test_logs_of_an_earlier_run_are_not_taken_for_this_ones(run: Runner, tmp_path: Path) -> None:
+    run()
+    run(probes=((), ended()))
+    assert [log.name for log in tmp_path.glob(".compat/logs/*/*")] == ["probes.log"]
+
+
 def test_nothing_but_the_logs_is_left_of_a_cell(run: Runner, tmp_path: Path) -> None:
     run()
     assert not (tmp_path / ".compat/cells/dep1.0-cpu-py311").exists()
@@ -240,17 +247,24 @@ def test_an_interrupted_cell_leaves_no_environment(
     assert not (tmp_path / ".compat/cells/dep1.0-cpu-py311").exists()
 
 
-def test_a_cell_that_another_process_runs_is_refused_and_left_alone(
-    run: Runner, tmp_path: Path
-) -> None:
-    cells = tmp_path / ".compat/cells"
-    (cells / "dep1.0-cpu-py311").mkdir(parents=True)
-    with (
-        FileLock(cells / "dep1.0-cpu-py311.lock"),
-        pytest.raises(TorchfloorError, match=r"dep1\.0-cpu-py311 is being run by another process"),
-    ):
-        run()
-    assert (cells / "dep1.0-cpu-py311").exists()
+def test_a_cell_that_another_process_runs_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "cells/dep1.0-cpu-py311"
+    folder.mkdir(parents=True)
+    (folder / "theirs").touch()
+    lock, said = FileLock(folder.with_name(f"{folder.name}.lock")), list[str]()
+    lock.acquire()
+
+    def release(text: str) -> None:
+        said.append(text)
+        assert (folder / "theirs").exists()
+        lock.release()
+
+    with alone(folder, release) as waited:
+        assert waited
+        assert list(folder.iterdir()) == []
+    assert said == ["another process in this checkout is running it: waiting for its end"]
+    with alone(folder, release) as waited:
+        assert not waited
 
 
 def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
@@ -260,7 +274,7 @@ def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
     monkeypatch.setenv("PYTEST_ADDOPTS", "--maxfail=1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     matrix = make_matrix(write_project(tmp_path).parent)
-    cell = module._Run(matrix, make_cell(), tmp_path / ".compat", print)
+    cell = module._Run(matrix, make_cell(), Storage(tmp_path / ".compat"), print)
     with contextlib.suppress(FileExistsError):
         cell.folder.mkdir(parents=True)
     environment = cell._probe_environment(tmp_path / "journal")
