@@ -10,7 +10,7 @@ import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
@@ -116,8 +116,10 @@ class Project:
             output, _ = process.communicate()
         return Ran(process.returncode, output)
 
-    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a module, in a process group of its own."""
+    def start(
+        self, module: str, *arguments: str, output: IO[bytes] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start a module, in a process group of its own; what it prints may go elsewhere."""
         ours = ("TORCHFLOOR_", "NOX", "PYTEST_")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         environment |= {"PYTHONPATH": str(SOURCE), "NO_COLOR": "1", "COLUMNS": "100"}
@@ -125,8 +127,8 @@ class Project:
             [sys.executable, "-m", module, *arguments],
             cwd=self.root,
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.PIPE if output else subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
@@ -172,13 +174,21 @@ flavours:
     return Project(root)
 
 
-def build_wheel(folder: Path, release: str, code: str) -> Path:
-    """Build a wheel of one module; the module says its version unless the code does."""
+def build_wheel(folder: Path, release: str, code: str, data: str = "") -> Path:
+    """Build a wheel of one module, with data beside it.
+
+    Args:
+        folder: Where to.
+        release: The release.
+        code: The module; it says its version unless the code does.
+        data: Whatever else the wheel holds, compressed.
+    """
     if "__version__" not in code:
         code = f'__version__ = "{release}"\n{code}'
     info = f"tinydep-{release}.dist-info"
     files = {
         "tinydep.py": code,
+        **({"tinydep.txt": data} if data else {}),
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tinydep\nVersion: {release}\n",
         f"{info}/WHEEL": (
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -188,8 +198,8 @@ def build_wheel(folder: Path, release: str, code: str) -> Path:
     files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,"]) + "\n"
     wheel = folder / f"tinydep-{release}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
+        for name, text in files.items():  # without the time: equal releases are equal wheels
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
     return wheel
 
 
