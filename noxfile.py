@@ -58,6 +58,17 @@ def types(session: nox.Session) -> None:
     session.run("basedpyright", "--verifytypes", "gradnorms", "--ignoreexternal")
 
 
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Ask the advisory service about every dependency of the harness; needs the open network."""
+    session.install("pip-audit")
+    wanted = str(Path(session.create_tmp(), "requirements.txt"))
+    resolve = ("uv", "pip", "compile", "--quiet", "--generate-hashes", "pyproject.toml")
+    session.run(*resolve, "--output-file", wanted, external=True)
+    # Strict: a dependency that the service does not know is no dependency that is safe.
+    session.run("pip-audit", "--strict", "--require-hashes", "--disable-pip", "-r", wanted)
+
+
 @nox.session(python=False, default=False)
 def bench(session: nox.Session) -> None:
     """Measure gradnorms on some releases, for docs/benchmarks.md; `-- 2.15.0` names others."""

@@ -12,7 +12,8 @@ import msgspec
 from rich.console import Console
 
 from torchfloor import __version__, record, screen
-from torchfloor.errors import NoEvidenceError, TorchfloorError
+from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
+from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.publish import published_report
 from torchfloor.records import read_records
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from torchfloor.plan import Cell
     from torchfloor.report.model import Report
+    from torchfloor.storage import Storage
 
 __all__ = ["main"]
 
@@ -51,12 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201 - the command's output
         return error.exit_code
     except BrokenPipeError:  # whoever read it, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return _UNREAD
+    except OSError as error:
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"torchfloor: {where}{error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return TorchfloorError.exit_code
     except KeyboardInterrupt:
         print("torchfloor: interrupted; finished cells are kept", file=sys.stderr)  # noqa: T201
         return _INTERRUPTED
     return status
+
+
+def _drop_output() -> None:
+    """Leave nothing to be written when the interpreter ends, where it would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     run = _command(commands, "run", _run, "run cells, one after the other")
     run.add_argument("--only", metavar="CELL", nargs="+", default=[], help="these cells")
     run.add_argument("--fresh", action="store_true", help="run what has not changed, too")
+    run.add_argument("--discard", action="store_true", help="keep no downloads for the next run")
 
     report = _command(commands, "report", _report, "show the table")
     _add_evidence(report)
@@ -120,26 +133,40 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    heed_interruption()
     workspace = Workspace(read_matrix(options.matrix))
     plan = workspace.plan()
     asked = choose(plan, options.only) or [c for c in plan.cells if c.status == "planned"]
     workspace.sweep()
-    screen.show_plan(workspace, asked, jobs=1, fresh=options.fresh)
+    storage = screen.show_plan(
+        workspace, asked, jobs=1, fresh=options.fresh, discard=options.discard
+    )
     cells = [cell for cell in asked if cell.wheel is not None]
+    lost = 0
     for position, cell in enumerate(cells, start=1):
-        _run_cell(workspace, cell, f"{position} of {len(cells)}", fresh=options.fresh)
+        place = f"{position} of {len(cells)}"
+        lost += not _run_cell(workspace, storage, cell, place, fresh=options.fresh)
     verdict = screen.show_end(workspace, [cell.id for cell in asked])
     standing = {row.cell: row for row in workspace.report().rows}
     broken = [c for c in cells if c.promised and standing[c.id].outcome != "compatible"]
-    return 1 if broken else verdict
+    return 1 if broken or lost else verdict
 
 
-def _run_cell(workspace: Workspace, cell: Cell, place: str, *, fresh: bool) -> None:
+def _run_cell(
+    workspace: Workspace, storage: Storage, cell: Cell, place: str, *, fresh: bool
+) -> bool:
+    """Run a cell, and tell whether there is a record of it; the others run all the same."""
+
     def say(text: str) -> None:
         print(f"{place} {cell.id}: {text}", flush=True)  # noqa: T201
 
     say("starts")
-    workspace.obtain(cell, say, fresh=fresh)
+    try:
+        workspace.obtain(cell, storage, say, fresh=fresh)
+    except StorageError as error:
+        say(f"no record: {error}")
+        return False
+    return True
 
 
 def _report(options: argparse.Namespace) -> int:

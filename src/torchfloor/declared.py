@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from torchfloor.errors import ConfigError
+from torchfloor.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["declared_floor"]
 
+_MAX_BYTES = 2**20
 _LOWER_BOUNDS = {">=", "==", "~=", "==="}
 
 
@@ -44,8 +46,10 @@ def declared_floor(pyproject: Path, package: str) -> Version:
             that differ.
     """
     try:
-        content = msgspec.toml.decode(pyproject.read_bytes(), type=_Pyproject)
-    except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
+        content = msgspec.toml.decode(read_bounded(pyproject, _MAX_BYTES), type=_Pyproject)
+    except OSError as error:
+        raise ConfigError(pyproject.name, [f"cannot be read: {error.strerror}"]) from None
+    except (ValueError, RecursionError) as error:
         raise ConfigError(pyproject.name, [f"cannot be read: {error}"]) from None
     found = {
         place: bound
@@ -84,6 +88,6 @@ def _lower_bound(text: str, package: str) -> Version | None:
             for specifier in requirement.specifier
             if specifier.operator in _LOWER_BOUNDS
         ]
-    except InvalidVersion:
+    except ValueError:
         return None  # `===` compares any text, and promises no version
     return max(bounds, default=None)

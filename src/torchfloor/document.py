@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -10,6 +11,7 @@ import msgspec
 import yaml
 
 from torchfloor.errors import ConfigError
+from torchfloor.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +21,9 @@ __all__ = ["Check", "load_document", "read_fields"]
 
 Check = Callable[[Any], str]
 """Tells what is wrong with a value of the right type, or nothing; it stands in `Annotated`."""
+
+_MAX_BYTES = 256 * 1024
+"""Far more than a matrix needs, and read in a few seconds at worst."""
 
 
 def load_document(path: Path) -> tuple[dict[Any, Any], list[str]]:
@@ -34,12 +39,15 @@ def load_document(path: Path) -> tuple[dict[Any, Any], list[str]]:
         ConfigError: If the file cannot be read, or is something else.
     """
     try:
-        content, repeated = _load(path.read_text("utf-8"))
+        content, repeated = _load(read_bounded(path, _MAX_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         msg = "not found: run torchfloor in the folder that holds it, or name it with --matrix"
         raise ConfigError(path.name, [msg]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path.name, [f"cannot be read: {error}"]) from None
+    except OSError as error:
+        raise ConfigError(path.name, [f"cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        hint = f"cannot be read: {error}; save it as UTF-8"
+        raise ConfigError(path.name, [hint]) from None
     except RecursionError:
         raise ConfigError(path.name, ["not valid YAML: nested too deeply"]) from None
     except _YAML_ERRORS as error:
@@ -62,11 +70,27 @@ def _load(text: str) -> tuple[object, list[str]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe subset; repeated keys are told (PyYAML keeps the last one in silence)."""
+    """YAML's safe subset, without aliases; repeated keys are told.
+
+    PyYAML keeps the last of repeated keys in silence. Aliases let a few lines stand for more
+    values than any memory holds.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.repeated: list[str] = []
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            msg = f"the alias *{alias.anchor} is not allowed here: write out what it stands for"
+            raise yaml.composer.ComposerError(None, None, msg, alias.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        text = str(super().construct_scalar(node))
+        text.encode()  # an escape can name half a surrogate pair, which is no text
+        return text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
         seen = set()
@@ -143,13 +167,13 @@ def _explain(problem: str, into: Any) -> str:  # noqa: ANN401 - any type
     """Add to msgspec's words what to write instead."""
     if "Expected `str`, got `float`" in problem:
         return f'{problem}: write it in quotes, since YAML reads 2.10 as the number 2.1 ("2.10")'
-    if "Expected `str`, got `int`" in problem:
+    if re.search(r"Expected `str`, got `(int|bool|date|datetime)`", problem):
         return f"{problem}: write it in quotes"
     if "Expected `array`" in problem:
         return f"{problem}: write a list, such as [a, b]"
     if known := _choices(into):
         return f"{problem}: write {' or '.join(known)}"
-    if "matching regex '^[a-z][a-z0-9]*$'" in problem:
+    if "matching regex '^[a-z][a-z0-9]*" in problem:
         return f"{problem}: begin with a small letter; small letters and digits may follow"
     return problem
 

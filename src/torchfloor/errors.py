@@ -8,16 +8,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["ConfigError", "NoEvidenceError", "RecordError", "SpaceError", "TorchfloorError"]
+__all__ = [
+    "ConfigError",
+    "NoEvidenceError",
+    "RecordError",
+    "SpaceError",
+    "StorageError",
+    "TorchfloorError",
+]
 
 
 class TorchfloorError(Exception):
     """Base of every error that is shown without a traceback.
 
-    The message says what failed, the likely cause and what to do, in that order.
+    The message says what failed, the likely cause and what to do, in that order. Text from files
+    is shown escaped where it would move the cursor or colour the terminal.
     """
 
     exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_printable(message))
 
 
 class ConfigError(TorchfloorError):
@@ -40,6 +51,21 @@ class SpaceError(TorchfloorError):
     exit_code = 3
 
 
+class StorageError(TorchfloorError):
+    """A file or folder of the harness's own cannot be written.
+
+    Args:
+        place: The file or folder.
+        error: What the operating system says.
+    """
+
+    def __init__(self, place: Path, error: OSError) -> None:
+        super().__init__(
+            f"{place.name} cannot be written ({error.strerror or error}); make room for "
+            f"{place.parent}, or make it writable, and run again: what is finished is kept"
+        )
+
+
 class NoEvidenceError(TorchfloorError):
     """Nothing ran, so nothing can be said."""
 
@@ -48,3 +74,9 @@ class NoEvidenceError(TorchfloorError):
 
 class RecordError(TorchfloorError):
     """A record cannot be read, or does not say what its name promises."""
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
+    )

@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 from uv import find_uv_bin
 
+from torchfloor.errors import TorchfloorError
+
 __all__ = [
     "Machine",
     "free_space",
@@ -26,6 +28,28 @@ __all__ = [
 
 OLDEST_PYTHON = (3, 9)
 """The oldest Python the in-cell plugin is written for."""
+
+_INSTALLER_VARIABLES = frozenset(
+    {
+        # Where a process finds its libraries, its language and its temporary files.
+        *("LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP"),
+        # Where uv finds its settings, ~/.netrc, the keyring and the Pythons that it manages.
+        *("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
+        *("UV_CONFIG_FILE", "UV_NO_CONFIG", "UV_PYTHON_INSTALL_DIR"),
+        *("UV_CACHE_DIR", "XDG_CACHE_HOME"),
+        # How the network is reached, and whose certificates count.
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NETRC"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
+        *("UV_INSECURE_HOST", "UV_OFFLINE", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES"),
+        # Which indexes there are, and how one logs in; UV_INDEX_<NAME>_PASSWORD as well.
+        *("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX_STRATEGY"),
+        *("UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR"),
+        # How files get from the cache into the environment.
+        *("UV_LINK_MODE", "UV_CONCURRENT_DOWNLOADS", "UV_CONCURRENT_INSTALLS"),
+    }
+)
+"""All of the caller's environment that reaches the installer: no token but an index's own, and
+nothing that turns the check of digests off."""
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -63,19 +87,35 @@ def uv_environment(index: str) -> dict[str, str]:
 
     Args:
         index: The default index's URL; an argument would show its credentials to every user.
+
+    Returns:
+        All of it: what an installer needs of the caller's, and nothing else.
     """
-    return {**os.environ, "PATH": search_path(), "UV_DEFAULT_INDEX": index}
+    passed_on = {name: text for name, text in os.environ.items() if _reaches_installer(name)}
+    return {**passed_on, "PATH": search_path(), "UV_DEFAULT_INDEX": index, "UV_NO_WRAP": "1"}
+
+
+def _reaches_installer(name: str) -> bool:
+    return name.upper() in _INSTALLER_VARIABLES or name.startswith("UV_INDEX_")
 
 
 def interpreters() -> tuple[str, ...]:
-    """List the CPython versions of this host that a cell can use, newest first (`"3.11"`)."""
+    """List the CPython versions of this host that a cell can use, newest first (`"3.11"`).
+
+    Raises:
+        TorchfloorError: If uv cannot tell.
+    """
     found = subprocess.run(  # noqa: S603 - a fixed command line
         [uv(), "python", "list", "--only-installed", "--output-format", "json"],
         env={**os.environ, "PATH": search_path()},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if found.returncode:
+        said = (found.stderr.strip().splitlines() or [f"status {found.returncode}"])[0]
+        msg = f"uv cannot list the interpreters here ({said}); `uv python list` shows more"
+        raise TorchfloorError(msg)
     versions = {
         (entry["version_parts"]["major"], entry["version_parts"]["minor"])
         for entry in json.loads(found.stdout)

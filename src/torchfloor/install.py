@@ -45,17 +45,19 @@ def create_arguments(uv: str, cell: Cell, environment: Path) -> list[str]:
     return [uv, "venv", "--no-python-downloads", "--python", cell.python, str(environment)]
 
 
-def install_arguments(uv: str, cell: Cell, environment: Path, cache: Path) -> list[str]:
-    """Arguments that install a cell's requirements into its environment, from a cache of its own.
+def install_arguments(uv: str, source: Path, environment: Path, cache: Path) -> list[str]:
+    """Arguments that install the requirements in `source` into a cell's environment.
 
-    The cache lies beside the environment, so that files are linked instead of copied and
-    removing one folder frees everything.
+    They stand in a file, since every user of the machine can read a command line, and they may
+    hold credentials. The cache is the cell's own and lies beside the environment, so that files
+    are linked instead of copied and removing one folder frees everything. Nothing is built: that
+    would run a source distribution's code before there is a cell to run it in.
     """
     python = str(environment_python(environment))
     return [
         *(uv, "pip", "install", "--python", python, "--cache-dir", str(cache)),
-        *("--no-progress", "--strict"),
-        *requirements(cell),
+        *("--no-progress", "--strict", "--no-build", "--verify-hashes"),
+        *("--requirements", str(source)),
     ]
 
 
@@ -67,7 +69,7 @@ def resolve_arguments(uv: str, python: str, source: Path, target: Path) -> list[
     whole wheel to look into it.
     """
     return [
-        *(uv, "pip", "compile", "--quiet", "--no-header", "--no-python-downloads"),
+        *(uv, "pip", "compile", "--quiet", "--no-header", "--no-python-downloads", "--no-build"),
         *("--python", python, "--format", "pylock.toml"),
         *("--output-file", str(target), str(source)),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import defaultdict
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from torchfloor.files import read_bounded
+from torchfloor.output import printable
 from torchfloor.record import Match, Note, PathSeen, Probe, Ratio, RawMatch, Timing
 
 if TYPE_CHECKING:
@@ -17,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Broken", "Journal", "Readback", "read_journal", "read_timings"]
 
-T = TypeVar("T")
 M = TypeVar("M", Match, RawMatch)
 
+_LONGEST = 64 * 2**20
 _SEVERITY = ("wrong", "refused", "missing", "right")
 
 
@@ -51,6 +54,39 @@ class Broken(msgspec.Struct, frozen=True):
     traceback: str = ""
 
 
+class _Line(msgspec.Struct):
+    kind: str
+
+
+class _Start(msgspec.Struct):
+    probe: str
+
+
+class _Finish(msgspec.Struct):
+    exitstatus: int
+
+
+class _Noted(msgspec.Struct):
+    subject: str
+    key: str
+    value: Any
+
+
+_KINDS: dict[str, type[msgspec.Struct]] = {
+    "readback": Readback,
+    "broken": Broken,
+    "start": _Start,
+    "probe": Probe,
+    "path": PathSeen,
+    "match": Match,
+    "raw": RawMatch,
+    "note": _Noted,
+    "ratio": Ratio,
+    "finish": _Finish,
+}
+"""What each kind of line holds; see `torchfloor_incell.journal`."""
+
+
 class Journal(msgspec.Struct, frozen=True):
     """One pass of probes, as far as it came.
 
@@ -80,7 +116,9 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
-    """Read a journal; a line that a crash cut short is left out.
+    """Read a journal: outside input, since whatever runs in a cell can write there.
+
+    A line that a crash cut short, or that is none of the plugin's, is left out.
 
     Args:
         file: The JSON-lines file; it need not exist.
@@ -89,46 +127,63 @@ def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
     Returns:
         What it tells.
     """
-    text = file.read_text("utf-8", errors="replace") if file.exists() else ""
-    lines = _lines(mend(text))
-    probes = _all(lines, "probe", Probe)
-    started = [line["probe"] for line in lines["start"]]
+    found = _findings(mend(_read(file)))
+    probes = found[Probe]
+    started = {start.probe for start in found[_Start]}
     return Journal(
-        readback=_last(lines, "readback", Readback),
-        broken=_last(lines, "broken", Broken),
-        probes=probes,
-        unfinished=next(iter(sorted(set(started) - {p.probe for p in probes})), ""),
-        finished=bool(lines["finish"]),
-        paths=tuple(dict.fromkeys(_all(lines, "path", PathSeen))),
-        matches=_grouped(_all(lines, "match", Match), _merge_matches),
-        raw=_grouped(_all(lines, "raw", RawMatch), _merge_raw),
-        notes=tuple(dict.fromkeys(_all(lines, "note", Note))),
-        ratios=_all(lines, "ratio", Ratio),
+        readback=next(iter(found[Readback][-1:]), None),
+        broken=next(iter(found[Broken][-1:]), None),
+        probes=tuple(probes),
+        unfinished=next(iter(sorted(started - {probe.probe for probe in probes})), ""),
+        finished=bool(found[_Finish]),
+        paths=tuple(dict.fromkeys(found[PathSeen])),
+        matches=_grouped(found[Match], _merge_matches),
+        raw=_grouped(found[RawMatch], _merge_raw),
+        notes=tuple(dict.fromkeys(map(_as_note, found[_Noted]))),
+        ratios=tuple(found[Ratio]),
     )
 
 
-def _lines(journal: str) -> dict[str, list[dict[str, Any]]]:
-    lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def _read(file: Path) -> str:
+    """Read a journal as far as any honest one goes; a longer one has no end, and so is no pass."""
+    if not file.exists():
+        return ""
+    try:
+        return read_bounded(file, _LONGEST, cut=True).decode(errors="replace")
+    except OSError:  # no journal of the plugin's: then it tells nothing
+        return ""
+
+
+def _findings(journal: str) -> dict[type, list[Any]]:
+    """Read what each line tells; a line that tells nothing costs only itself.
+
+    No failure gets lost with it: the start of a probe without its end is a failure as well.
+    """
+    found: dict[type, list[Any]] = defaultdict(list)
     for text in journal.splitlines():
-        try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
-            continue
-        if not isinstance(line, dict) or "kind" not in line:
-            continue
-        if line["kind"] == "note" and not isinstance(line["value"], str):
-            line["value"] = json.dumps(line["value"])
-        lines[line["kind"]].append(line)
-    return lines
+        with contextlib.suppress(ValueError, RecursionError):
+            line = msgspec.json.encode(_clean(json.loads(text)))
+            into = _KINDS.get(msgspec.json.decode(line, type=_Line).kind, _Line)
+            found[into].append(msgspec.json.decode(line, type=into))
+    return found
 
 
-def _all(lines: dict[str, list[dict[str, Any]]], kind: str, into: type[T]) -> tuple[T, ...]:
-    return tuple(msgspec.convert(line, into) for line in lines[kind])
+def _clean(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Make every text in a JSON value printable: a release decides what is in there."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(key): _clean(each) for key, each in value.items()}
+    return value
 
 
-def _last(lines: dict[str, list[dict[str, Any]]], kind: str, into: type[T]) -> T | None:
-    found = _all(lines, kind, into)
-    return found[-1] if found else None
+def _as_note(noted: _Noted) -> Note:
+    text = (
+        noted.value if isinstance(noted.value, str) else json.dumps(noted.value, ensure_ascii=False)
+    )
+    return Note(noted.subject, noted.key, text)
 
 
 def _grouped(entries: Iterable[M], merge: Callable[[list[M]], M]) -> tuple[M, ...]:
@@ -145,7 +200,7 @@ def _merge_matches(group: list[Match]) -> Match:
     return msgspec.structs.replace(
         worst,
         cases=sum(entry.cases for entry in group),
-        passed=all(entry.passed for entry in group),
+        passed=all(entry.passed for entry in group) and worst.excess <= 1,
         digest=hashlib.sha256(digests.encode()).hexdigest()[:16],
     )
 
@@ -153,6 +208,23 @@ def _merge_matches(group: list[Match]) -> Match:
 def _merge_raw(group: list[RawMatch]) -> RawMatch:
     worst = min(group, key=lambda entry: (_SEVERITY.index(entry.verdict), -entry.excess))
     return msgspec.structs.replace(worst, cases=sum(entry.cases for entry in group))
+
+
+class _Statistics(msgspec.Struct):
+    rounds: int
+    min: float
+    median: float
+    iqr: float
+
+
+class _Benchmark(msgspec.Struct):
+    name: str
+    group: str | None
+    stats: _Statistics
+
+
+class _Saved(msgspec.Struct):
+    benchmarks: tuple[_Benchmark, ...]
 
 
 def read_timings(file: Path) -> tuple[Timing, ...]:
@@ -164,17 +236,11 @@ def read_timings(file: Path) -> tuple[Timing, ...]:
     Returns:
         The statistics; none from a file that was cut short.
     """
-    if not file.exists() or not file.stat().st_size:
-        return ()
     try:
-        benchmarks = msgspec.json.decode(file.read_bytes())["benchmarks"]
-    except msgspec.DecodeError:  # cut short: the pass was stopped while it was written
+        saved = msgspec.json.decode(read_bounded(file, _LONGEST), type=_Saved)
+    except (OSError, ValueError, RecursionError):  # stopped while it was written, say
         return ()
     return tuple(
-        Timing(
-            name=entry["name"],
-            group=entry["group"] or "",
-            **{key: entry["stats"][key] for key in ("rounds", "min", "median", "iqr")},
-        )
-        for entry in benchmarks
+        Timing(name=entry.name, group=entry.group or "", **msgspec.structs.asdict(entry.stats))
+        for entry in saved.benchmarks
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Companion", "Flavour", "Matrix", "read_matrix"]
 
-_DURATION = re.compile(r"(?P<number>[1-9][0-9]*)(?P<unit>[smh])")
+_DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>[smh])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -54,6 +57,10 @@ def _no_duration(text: str) -> str:
 
 def _no_index(text: str) -> str:
     scheme, sign, rest = text.partition("://")
+    try:
+        urlsplit(text)
+    except ValueError as error:
+        return f"no address ({error}); write default, an http(s) address, or a folder of wheels"
     if not sign or (scheme in {"http", "https"} and rest):
         return ""
     return f"{scheme}:// is no index; write default, an http(s) address, or a folder of wheels"
@@ -70,19 +77,30 @@ def _repeated(texts: tuple[str, ...]) -> str:
     return ", ".join(f"{text!r} stands twice" for text in twice) + ("; keep one" if twice else "")
 
 
+def _leaves(text: str) -> str:
+    """Refuse what is not inside the project: a commit of it could not be proved again."""
+    place = PurePath(os.path.normpath(text))
+    if place.is_absolute() or not place.parts or place.parts[0] == "..":
+        return f"{text!r} is not inside the folder of matrix.yaml; name a path in it"
+    return ""
+
+
 def _empty(flavours: dict[str, Flavour]) -> str:
     return "" if flavours else "empty; name at least one, such as 'cpu: {indexes: [default]}'"
 
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-FlavourName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9]*$")]
-RelativePath = Annotated[str, msgspec.Meta(min_length=1)]
-Specifier = Annotated[str, _no_specifier]
+# Names become part of file names. `$` would allow a line break at the end.
+Name = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z", max_length=100)
+]
+FlavourName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9]*\Z", max_length=20)]
+RelativePath = Annotated[str, msgspec.Meta(min_length=1), _leaves]
+Specifier = Annotated[str, msgspec.Meta(max_length=200), _no_specifier]
 Indexes = Annotated[tuple[Annotated[str, _no_index], ...], msgspec.Meta(min_length=1), _repeated]
 Requirements = Annotated[
     tuple[Annotated[str, _no_requirement], ...], msgspec.Meta(min_length=1), _repeated
 ]
-History = Annotated[tuple[Annotated[str, _no_version], ...], _repeated]
+History = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=50), _no_version], ...], _repeated]
 
 
 class Flavour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

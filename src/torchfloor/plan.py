@@ -6,7 +6,7 @@ import datetime as dt
 from collections import Counter
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +15,7 @@ from packaging.version import Version
 
 from torchfloor.host import OLDEST_PYTHON
 from torchfloor.releases import Offers, collect_offers, select_releases
-from torchfloor.wheels import Wheel, list_wheels
+from torchfloor.wheels import Wheel, list_wheels, with_credentials, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,10 +23,18 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
 
-__all__ = ["Cell", "Host", "Plan", "make_plan"]
+__all__ = ["Cell", "CellId", "Host", "Plan", "make_plan", "name_cell"]
+
+CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!-]*$", max_length=200)]
+"""It names files and sessions; the `!` is of versions with an epoch."""
 
 _NO_INTERPRETER = "3.11"
 """The Python named in cell identifiers on a host that has none."""
+
+
+def name_cell(package: str, release: str, flavour: str, python: str) -> str:
+    """Return the identifier of a cell: `torch2.0.1-cpu-py311`."""
+    return f"{package}{release}-{flavour}-py{python.replace('.', '')}"
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -60,7 +68,7 @@ class Cell(msgspec.Struct, frozen=True):
         reason: Why it is not planned; empty if it is.
     """
 
-    id: str
+    id: CellId
     package: str
     release: str
     flavour: str
@@ -71,6 +79,10 @@ class Cell(msgspec.Struct, frozen=True):
     wheel: Wheel | None
     status: Literal["planned", "not-run", "unavailable"]
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a release that is no version (msgspec turns the error into its own)."""
+        Version(self.release)
 
     @property
     def version(self) -> Version:
@@ -100,16 +112,34 @@ class Plan(msgspec.Struct, frozen=True):
     floor: str
     sample: str
     releases: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: Annotated[tuple[Cell, ...], msgspec.Meta(min_length=1)]
     unreachable: tuple[str, ...]
     made: dt.datetime
+
+    def __post_init__(self) -> None:
+        """Refuse releases that are no versions (msgspec turns the error into its own)."""
+        for release in (self.declared, self.floor, *self.releases):
+            Version(release)
 
     def cell(self, cell_id: str) -> Cell | None:
         """Return the cell of that identifier, or None."""
         return next((cell for cell in self.cells if cell.id == cell_id), None)
 
+    def with_credentials(self, matrix: Matrix) -> Plan:
+        """Return the plan with the credentials that its wheels' indexes ask for.
+
+        They stand in matrix.yaml, and are kept nowhere else. Those of the default index are not
+        needed: uv knows them.
+        """
+        named = {without_credentials(i): i for f in matrix.flavours.values() for i in f.indexes}
+        cells = tuple(
+            replace(c, wheel=c.wheel and with_credentials(c.wheel, named.get(c.wheel.index, "")))
+            for c in self.cells
+        )
+        return replace(self, cells=cells)
+
     def without_urls(self) -> Plan:
-        """Return the plan without its wheels' URLs, which may hold credentials."""
+        """Return the plan without its wheels' URLs: they are for this machine only."""
         cells = tuple(
             replace(cell, wheel=cell.wheel and replace(cell.wheel, url="")) for cell in self.cells
         )
@@ -136,7 +166,7 @@ def make_plan(
         IndexUnreachableError: If no index of any flavour answers.
     """
     offers, unreachable = collect_offers(matrix, offered_by)
-    selection = select_releases(matrix, sorted(set().union(*offers.values())))
+    selection = select_releases(matrix, offers.values())
     main_python = _main_python(matrix, host, selection.chosen, offers)
     cells = []
     for release, name in product(selection.chosen, matrix.flavours):
@@ -192,7 +222,8 @@ def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) ->
         return _Placement(main_python, None, "not-run", _no_python([main_python]))
     wanted = _pythons_of(wheels, host.platforms)
     if not wanted:
-        return _Placement(main_python, None, "unavailable", "no wheel for this platform")
+        reason = next((wheel.withheld for wheel in wheels), "") or "no wheel for this platform"
+        return _Placement(main_python, None, "unavailable", reason)
     if not others and main_python not in wanted:
         return _Placement(main_python, None, "unavailable", f"no wheel for Python {main_python}")
     usable = [python for python in wanted if _parts(python) >= OLDEST_PYTHON]
@@ -216,7 +247,7 @@ def _check_device(place: _Placement, needs: str | None, host: Host) -> _Placemen
 def _make_cell(matrix: Matrix, release: Version, name: str, place: _Placement) -> Cell:
     needs = matrix.flavours[name].needs
     return Cell(
-        id=f"{matrix.package}{release}-{name}-py{place.python.replace('.', '')}",
+        id=name_cell(matrix.package, str(release), name, place.python),
         package=matrix.package,
         release=str(release),
         flavour=name,
@@ -235,7 +266,7 @@ def _best_wheel(wheels: Iterable[Wheel], python: str, platforms: tuple[str, ...]
     ranked = []
     for wheel in wheels:
         fitting = [ranks[tag] for tag in wheel.tags if tag in ranks]
-        if fitting:
+        if fitting and not wheel.withheld:
             ranked.append((-min(fitting), wheel.build, wheel))
     return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
 
@@ -256,6 +287,7 @@ def _pythons_of(wheels: Iterable[Wheel], platforms: tuple[str, ...]) -> list[str
     names = {
         tag.interpreter
         for wheel in wheels
+        if not wheel.withheld
         for tag in wheel.tags
         if tag.platform in platforms and tag.interpreter.startswith("cp3")
     }

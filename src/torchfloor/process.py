@@ -1,4 +1,4 @@
-"""Run a command to its end, or stop it with all that it started."""
+"""Run a command to its end, or stop it with all that it started; leave no process behind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Ended", "execute"]
+__all__ = ["Ended", "end_strays", "execute"]
 
 _FAREWELL = 5
 """Seconds that killed processes get to be gone."""
+_MARK = "TORCHFLOOR_FOLDER"
+"""Names the folder a command runs in to all that it starts, whoever their parent becomes."""
 
 
 class Ended(NamedTuple):
@@ -51,7 +53,7 @@ def execute(
 
     Args:
         command: Program and arguments; no shell is involved.
-        environment: All of its environment.
+        environment: All of its environment, but for a mark by which `end_strays` finds it.
         folder: Its working directory.
         output: Where stdout and stderr go.
         timeout: Seconds after which it is stopped.
@@ -62,7 +64,7 @@ def execute(
     start = time.monotonic()
     process = subprocess.Popen(  # noqa: S603 - a list of arguments, built by torchfloor.install
         command,
-        env=dict(environment),
+        env={**environment, _MARK: str(folder)},
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -84,9 +86,31 @@ def _stop_tree(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
         children = parent.children(recursive=True)
-        for each in [*children, parent]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
+        _kill([*children, parent])
         process.wait()
         psutil.wait_procs(children, timeout=_FAREWELL)  # they hold files in the environment
     process.wait()
+
+
+def end_strays(folder: Path) -> None:
+    """Kill what still runs of the commands of a folder: a harness that was killed left it.
+
+    Args:
+        folder: As `execute` was given it; no harness may be running there.
+    """
+    strays = [each for each in psutil.process_iter() if _folder_of(each) == str(folder)]
+    _kill(strays)
+    psutil.wait_procs(strays, timeout=_FAREWELL)
+
+
+def _folder_of(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get(_MARK)
+    except (psutil.Error, OSError):  # gone meanwhile, or another user's
+        return None
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()

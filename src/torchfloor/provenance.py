@@ -85,7 +85,8 @@ def digest_of(*roots: Path) -> str:
     for root in roots:
         for file in _files(root):
             name = file.relative_to(root.parent).as_posix()
-            digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+            head = f"{name}\0{file.stat().st_size}\0"
+            digest.update(head.encode(errors="surrogateescape"))
             digest.update(file.read_bytes())
     return digest.hexdigest()[:_LENGTH]
 

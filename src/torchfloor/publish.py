@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from torchfloor.errors import ConfigError, NoEvidenceError
+from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
+from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.plan import Plan
 from torchfloor.provenance import Inputs
 from torchfloor.records import read_records, write_atomically, write_record
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from torchfloor.record import Record
 
 __all__ = ["publish_records", "published_plan", "render_documents"]
+
+
+_MAX_PLAN = 64 * 2**20
 
 
 def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> int:
@@ -51,10 +55,17 @@ def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> in
             write_record(record, folder)
     for file in folder.glob("*.json"):
         if file.stem not in planned:
-            file.unlink()
-    content = msgspec.json.encode(plan.without_urls())
-    write_atomically(folder / "plan.json", msgspec.json.format(content, indent=1) + b"\n")
+            _remove(file)
+    write_atomically(folder / "plan.json", seal(plan.without_urls()))
     return len(chosen)
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink()
+    except OSError as error:
+        msg = f"evidence/{file.name} cannot be removed ({error.strerror}); look what it is"
+        raise RecordError(msg) from None
 
 
 def published_plan(matrix: Matrix) -> Plan:
@@ -62,21 +73,35 @@ def published_plan(matrix: Matrix) -> Plan:
 
     Raises:
         NoEvidenceError: If nothing has been published.
-        ConfigError: If the plan cannot be read, or is about another declared floor.
+        ConfigError: If the plan cannot be read, was changed by hand, or is about another declared
+            floor.
     """
-    file = matrix.root / "evidence" / "plan.json"
+    name = "evidence/plan.json"
+    file = matrix.root / name
     try:
-        plan = msgspec.json.decode(file.read_bytes(), type=Plan)
+        content = read_bounded(file, _MAX_PLAN)
+        plan = msgspec.json.decode(content, type=Plan)
     except FileNotFoundError:
         msg = "No published evidence: run `nox -s compat`, then `nox -s publish`."
         raise NoEvidenceError(msg) from None
-    except msgspec.DecodeError as error:
-        raise ConfigError(file.relative_to(matrix.root), [f"cannot be read: {error}"]) from None
+    except OSError as error:
+        mistake = f"cannot be read: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        mistake = f"cannot be read: {error}"
+    else:
+        mistake = _mistake(plan, content, matrix)
+        if not mistake:
+            return plan
+    hint = "run `nox -s compat` and `nox -s publish`, or take the change back"
+    raise ConfigError(name, [f"{mistake}; {hint}"])
+
+
+def _mistake(plan: Plan, content: bytes, matrix: Matrix) -> str:
+    if not is_unchanged(content):
+        return "was changed since it was published (its digest does not fit)"
     if plan.declared != str(matrix.declared):
-        said = f"{matrix.declared_in.name} declares {matrix.declared}, the evidence {plan.declared}"
-        hint = f"{said}; run `nox -s compat` and `nox -s publish`, or take the change back"
-        raise ConfigError(file.relative_to(matrix.root), [hint])
-    return plan
+        return f"{matrix.declared_in.name} declares {matrix.declared}, the evidence {plan.declared}"
+    return ""
 
 
 def published_report(matrix: Matrix) -> Report:
@@ -88,12 +113,18 @@ def published_report(matrix: Matrix) -> Report:
     Raises:
         NoEvidenceError: If nothing has been published.
         ConfigError: If the published plan is damaged, or about another floor.
-        RecordError: If a record is damaged.
+        RecordError: If records are damaged, or the plan does not know them; all are named.
     """
     plan = published_plan(matrix)
     records, errors = read_records(matrix.root / "evidence")
-    if errors:
-        raise errors[0]
+    mistakes = [str(error) for error in errors]
+    mistakes += [
+        f"{record.cell}.json is of no cell in plan.json; remove it, or publish anew"
+        for record in records
+        if plan.cell(record.cell) is None
+    ]
+    if mistakes:
+        raise RecordError("\n".join(f"evidence/{mistake}" for mistake in mistakes))
     return make_report(plan, records, Inputs(matrix))
 
 

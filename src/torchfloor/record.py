@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 from packaging.version import Version
 
 from torchfloor.host import Machine
+from torchfloor.plan import CellId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = [
     "Environment",
@@ -26,16 +30,15 @@ __all__ = [
     "Record",
     "Timing",
     "schema",
+    "unexpected_mismatch",
 ]
 
-SCHEMA: Final = 1
-"""Version of the schema; a record of another version is refused, not guessed at."""
+SCHEMA: Final = 2
+"""Version of the schema (2: with a digest); a record of another one is refused, not guessed at."""
 
 Outcome = Literal["compatible", "incompatible", "errored"]
 """What a cell that ran can say. The plan knows `unavailable` and `not-run`; `stale` and `missing`
 are found by comparing records with the plan."""
-
-CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=120)]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -243,7 +246,7 @@ class Provenance(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """A cell's evidence: one JSON file a cell, written once."""
 
-    schema: Literal[1]
+    schema: Literal[2]
     cell: CellId
     package: str
     release: str
@@ -277,6 +280,20 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         return next((seen.path for seen in self.paths if seen.subject == subject), "")
 
 
+def unexpected_mismatch(matches: Iterable[Match], probes: Iterable[Probe]) -> Match | None:
+    """Find a failed match that no probe owns up to.
+
+    Args:
+        matches: What was compared.
+        probes: The probes that did so. One that is known to fail counts as skipped.
+
+    Returns:
+        The first failed match of a capability of which no probe failed or was skipped, or None.
+    """
+    told = {probe.capability for probe in probes if probe.outcome != "passed"}
+    return next((m for m in matches if not m.passed and m.capability not in told), None)
+
+
 def _excess(error: float | None, tolerance: float) -> float:
     if error is None:
         return math.inf
@@ -284,9 +301,13 @@ def _excess(error: float | None, tolerance: float) -> float:
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a record."""
+    """Return the JSON Schema of a record's file: the record, and the digest of all of it."""
+    described = msgspec.json.schema(Record)
+    record = described["$defs"]["Record"]
+    record["properties"]["digest"] = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+    record["required"].append("digest")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "torchfloor record",
-        **msgspec.json.schema(Record),
+        **described,
     }

@@ -5,21 +5,41 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
-from pathlib import Path
+import secrets
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from torchfloor.errors import RecordError
+from torchfloor.contradictions import find_contradictions
+from torchfloor.errors import RecordError, StorageError
+from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.record import SCHEMA, Record
 
-__all__ = ["read_record", "read_records", "write_atomically", "write_record"]
+__all__ = [
+    "read_record",
+    "read_records",
+    "storing",
+    "sweep_unfinished",
+    "write_atomically",
+    "write_record",
+]
 
-_MAX_BYTES = 16 * 2**20
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MAX_BYTES = 64 * 2**20
+_AGAIN = "run the cell again"
+_UNFINISHED = re.compile(r"\..+\.(\d+)\.\w+")
+"""Name of a file that is being written: `.<target>.<process>.<random>`."""
+
+
+class _Head(msgspec.Struct):
+    schema: int
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write a record as `<cell>.json`: whole or not at all.
+    """Write a record as `<cell>.json`, with a digest of all that it says: whole or not at all.
 
     Args:
         record: The record.
@@ -27,27 +47,60 @@ def write_record(record: Record, folder: Path) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        StorageError: If it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{record.cell}.json"
-    write_atomically(target, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    write_atomically(target, seal(record))
     return target
 
 
 def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file so that no reader, and no interruption, ever sees half of it."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    """Write a file so that no reader, and no interruption, ever sees half of it.
+
+    Raises:
+        StorageError: If it cannot be written; what stood there is unchanged.
+    """
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with storing(target):
+        try:
+            with unfinished.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.chmod(0o644)
+            unfinished.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            raise
+
+
+def sweep_unfinished(*folders: Path) -> None:
+    """Remove what processes that were killed had begun to write; it is never read."""
+    import psutil  # noqa: PLC0415 - not worth importing where cells are only listed
+
+    for folder in folders:
+        for file in folder.glob(".*.*"):
+            named = _UNFINISHED.fullmatch(file.name)
+            if named and not psutil.pid_exists(int(named[1])):
+                file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def storing(place: Path) -> Iterator[None]:
+    """Tell of a file or folder that cannot be written in words for the user.
+
+    Raises:
+        StorageError: Instead of an OSError.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+        yield
+    except OSError as error:
+        raise StorageError(place, error) from None
 
 
 def read_record(file: Path) -> Record:
@@ -60,24 +113,42 @@ def read_record(file: Path) -> Record:
         The record.
 
     Raises:
-        RecordError: If the file is no record, of another schema, or of another cell than its
-            name says.
+        RecordError: If the file is no record, of another schema, of another cell than its name
+            says, contradicts itself, or was changed by anything but a run.
     """
     try:
-        if file.stat().st_size > _MAX_BYTES:
-            msg = f"{file.name} is larger than any record; remove it and run the cell again"
-            raise RecordError(msg)
-        record = msgspec.json.decode(file.read_bytes(), type=Record)
+        content = read_bounded(file, _MAX_BYTES)
+        record = msgspec.json.decode(content, type=Record)
     except OSError as error:
-        msg = f"{file.name} cannot be read ({error.strerror}); check its permissions"
+        msg = f"{file.name} cannot be read ({error.strerror}); check what it is, or {_AGAIN}"
         raise RecordError(msg) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        msg = f"{file.name} is no record of schema {SCHEMA} ({error}); run the cell again"
+    except (ValueError, RecursionError) as error:
+        msg = f"{file.name} is no record of schema {SCHEMA} ({_cause(content, error)}); {_AGAIN}"
         raise RecordError(msg) from None
-    if record.cell != file.stem:
-        msg = f"{file.name} holds the record of {record.cell}; rename it, or run the cell again"
+    if doubts := _doubts(file, content, record):
+        msg = f"{file.name} {'; '.join(doubts)}; remove it, or {_AGAIN}"
         raise RecordError(msg)
     return record
+
+
+def _cause(content: bytes, error: Exception) -> str:
+    """Tell the record of another harness from what is no record at all."""
+    try:
+        schema = msgspec.json.decode(content, type=_Head).schema
+    except (ValueError, RecursionError):
+        return str(error)
+    newer = ", from a newer torchfloor: use that one" if schema > SCHEMA else ""
+    return str(error) if schema == SCHEMA else f"but of schema {schema}{newer}"
+
+
+def _doubts(file: Path, content: bytes, record: Record) -> list[str]:
+    if record.cell != file.stem:
+        return [f"holds the record of {record.cell}"]
+    if file.is_symlink():
+        return ["is a symbolic link, so what it says may change at any time"]
+    if not is_unchanged(content):
+        return ["was changed since its run wrote it (its digest does not fit)"]
+    return find_contradictions(record)
 
 
 def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
@@ -91,8 +162,8 @@ def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
     """
     records: list[Record] = []
     errors: list[RecordError] = []
-    for file in folder.glob("*.json"):
-        if not re.match(r"[A-Za-z0-9]", file.name) or file.name == "plan.json":
+    for file in sorted(folder.glob("*.json")):
+        if file.name.startswith(".") or file.name == "plan.json":
             continue
         try:
             records.append(read_record(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, product
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging.version import Version
@@ -74,39 +75,51 @@ def collect_offers(
 
 
 def _offers_of(flavour: Flavour, asked: Mapping[str, list[Wheel]]) -> Offers:
+    """Prefer what can be installed from any index to what the first one withholds."""
     offers: Offers = {}
-    for index in flavour.indexes:
+    for withheld, index in product((False, True), flavour.indexes):
         here: Offers = {}
         for wheel in asked[index]:
-            if not (wheel.version.is_prerelease or wheel.yanked):
+            if bool(wheel.withheld) is withheld and not wheel.version.is_prerelease:
                 here.setdefault(wheel.release, []).append(wheel)
         for release, wheels in here.items():
             offers.setdefault(release, wheels)
     return offers
 
 
-def select_releases(matrix: Matrix, known: Sequence[Version]) -> Selection:
+def select_releases(matrix: Matrix, offers: Iterable[Offers]) -> Selection:
     """Select the releases that become cells.
+
+    A yanked release is no promise, since installers pass it over; and it stands for a minor only
+    where there is no other, as does one without a wheel.
 
     Args:
         matrix: Names range, sample, history and declared floor.
-        known: Every final release on the indexes, oldest first.
+        offers: What each flavour can be installed from.
 
     Raises:
         ConfigError: If there is nothing to select, or the history names what no index has.
     """
+    files: dict[Version, list[Wheel]] = {}
+    for release, wheels in chain.from_iterable(each.items() for each in offers):
+        files.setdefault(release, []).extend(wheels)
+    known = sorted(files)
+    current = [release for release in known if not all(file.yanked for file in files[release])]
+    # Last what can be installed, oldest first: of those that are alike, the last is chosen.
+    by_use = sorted(known, key=lambda r: (not all(file.withheld for file in files[r]), r))
     in_range = _in_range(matrix, known)
-    promised = [release for release in known if release >= matrix.declared]
+    promised = [release for release in current if release >= matrix.declared]
     if not promised:
         hint = f"no release of {matrix.package} is at or above the declared {matrix.declared}"
         raise ConfigError(matrix.declared_in.name, [f"{hint}; lower it"])
     if not in_range:
         hint = f"versions: {str(matrix.versions)!r} matches none of {known[0]} to {known[-1]}"
         raise ConfigError(matrix.source.name, [f"{hint}; widen it"])
-    sampled = in_range if matrix.sample == "all" else _newest_patches(in_range)
-    history = _history(matrix, known)
-    chosen = sorted({promised[0], *sampled, *history})
-    covered = [r for r in known if r in in_range or chosen[0] <= r < matrix.declared]
+    within = frozenset(in_range)
+    patches = _newest_patches(release for release in by_use if release in within)
+    sampled = in_range if matrix.sample == "all" else patches
+    chosen = sorted({promised[0], *sampled, *_history(matrix, by_use)})
+    covered = [r for r in current if r in within or chosen[0] <= r < matrix.declared]
     return Selection(floor=promised[0], chosen=chosen, covered=covered)
 
 
@@ -122,7 +135,7 @@ def _in_range(matrix: Matrix, known: Sequence[Version]) -> list[Version]:
 
 
 def _newest_patches(releases: Iterable[Version]) -> list[Version]:
-    """Keep the newest of each minor; expects the oldest first."""
+    """Keep the last of each minor."""
     return list({(release.major, release.minor): release for release in releases}.values())
 
 

@@ -5,21 +5,38 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock, Timeout
 
 from torchfloor import __version__, host, install
-from torchfloor.errors import TorchfloorError
+from torchfloor.errors import SpaceError
 from torchfloor.journal import Journal, read_journal, read_timings
-from torchfloor.process import Ended, execute
+from torchfloor.output import (
+    bounded_files,
+    installer_words,
+    name_shortage,
+    tidy_log,
+    without_addresses,
+)
+from torchfloor.process import Ended, end_strays, execute
 from torchfloor.provenance import INCELL, Inputs
 from torchfloor.readback import find_differences, make_environment, make_identity
-from torchfloor.record import SCHEMA, Failure, Outcome, Provenance, Record, Timing
-from torchfloor.space import Download, resolve_download
+from torchfloor.record import (
+    SCHEMA,
+    Failure,
+    Outcome,
+    Provenance,
+    Record,
+    Timing,
+    unexpected_mismatch,
+)
+from torchfloor.records import storing
+from torchfloor.space import Download, resolve_download, size_of
+from torchfloor.storage import linked_files
 from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
@@ -27,12 +44,15 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
     from torchfloor.plan import Cell
+    from torchfloor.storage import Storage
 
-__all__ = ["alone", "installer_words", "run_cell"]
+__all__ = ["alone", "run_cell"]
 
 _LOG_TAIL = 4000
-_ADDRESS = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simple/)")
-"""Scheme, credentials and host of what an installer talks to."""
+_CRASHES = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
+"""Signals that a process brings upon itself; any other comes from outside."""
+_NOT_COLLECTED = 4
+"""pytest's exit status where it cannot begin: a conftest.py that cannot be imported, say."""
 _NO_TESTS = 5
 """pytest's exit status where a pass selects nothing."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
@@ -47,81 +67,109 @@ class _Stopped(Exception):  # noqa: N818 - not an error of the harness: the cell
         super().__init__(failure.message)
 
 
-def run_cell(matrix: Matrix, cell: Cell, workspace: Path, say: Callable[[str], None]) -> Record:
-    """Run one planned cell.
+def run_cell(matrix: Matrix, cell: Cell, storage: Storage, say: Callable[[str], None]) -> Record:
+    """Run one planned cell, in its folder, which is `alone`'s to make and remove.
 
     Args:
         matrix: The matrix the cell comes from.
         cell: A cell whose status is `planned`, or one that is run all the same.
-        workspace: The folder for its environment (removed afterwards) and its logs (kept).
+        storage: Where it lies on disk.
         say: Told each stage in a line.
 
     Returns:
         The record, whatever happened inside the cell.
     """
-    return _Run(matrix, cell, workspace, say).record()
+    return _Run(matrix, cell, storage, say).record()
 
 
 class _Run:
     """One cell on its way from plan to record."""
 
     def __init__(
-        self, matrix: Matrix, cell: Cell, workspace: Path, say: Callable[[str], None]
+        self, matrix: Matrix, cell: Cell, storage: Storage, say: Callable[[str], None]
     ) -> None:
-        self.matrix, self.cell, self.workspace, self.say = matrix, cell, workspace, say
-        self.folder = workspace / "cells" / cell.id
-        self.logs = workspace / "logs" / cell.id
+        self.matrix, self.cell, self.storage, self.say = matrix, cell, storage, say
+        self.folder = storage.folder(cell)
+        self.logs = storage.workspace / "logs" / cell.id
         self.environment = self.folder / "env"
+        self.stage = "install"
         self.digests = Inputs(matrix).of(cell.version, cell.flavour)
-        self.started = dt.datetime.now(dt.UTC)
+        self.started, self.start = dt.datetime.now(dt.UTC), time.monotonic()
         self.seconds: dict[str, float] = {}
         self.download = Download(0, exact=False)
         self.disk = 0
+        self.shared: dict[str, tuple[int, int]] = {}
         self.journal = Journal()
         self.timed = Journal()
         self.timings: tuple[Timing, ...] = ()
 
     def record(self) -> Record:
         """Go through the stages, and tell how far they came."""
-        with alone(self.folder):
-            try:
-                self._install()
-                self._probe()
-                failure = self._time()
-                outcome: Outcome = "compatible"
-            except _Stopped as stopped:
-                outcome, failure = stopped.outcome, stopped.failure
+        shutil.rmtree(
+            self.logs, ignore_errors=True
+        )  # of an earlier run, which may have come further
+        try:
+            self.logs.mkdir(parents=True)
+            self._install()
+            self._probe()
+            failure = self._time()
+            outcome: Outcome = "compatible"
+        except _Stopped as stopped:
+            outcome, failure = stopped.outcome, stopped.failure
+        except OSError as error:  # the disk is full, say: nothing is known about the release
+            outcome, failure = "errored", self._failure(self.stage, error.strerror or str(error))
+        self._guard_kept()
         return self._make_record(outcome, failure)
 
     def _install(self) -> None:
-        self.say("install")
+        try:
+            self.storage.check(self.cell)
+        except SpaceError as error:
+            self._stop("errored", "install", str(error))
+        unchecked = self.cell.wheel is not None and not self.cell.wheel.sha256
+        self.say("install" + (", unchecked: the index gives no sha256" if unchecked else ""))
         uv, environment = host.uv(), host.uv_environment(default_index())
-        log = self._log("install")
+        cache = self.storage.cache(self.cell)
+        source = self.folder / "requirements.txt"
+        source.touch(mode=0o600)
+        source.write_text("\n".join(install.requirements(self.cell)), "utf-8")
         commands = [
             install.create_arguments(uv, self.cell, self.environment),
-            install.install_arguments(uv, self.cell, self.environment, self.folder / "cache"),
+            install.install_arguments(uv, source, self.environment, cache),
         ]
         for command in commands:
-            ended = self._execute("install", command, environment, log)
+            ended = self._execute("install", command, environment)
             if ended.timed_out or ended.status != 0:
-                self._stop(
-                    "errored", "install", self._why(ended, self._neutral(installer_words(log)))
-                )
+                words = installer_words(self._printed("install"))
+                self._stop("errored", "install", self._why(ended, words))
         python = install.environment_python(self.environment)
-        environment["UV_CACHE_DIR"] = str(self.folder / "cache")
+        environment["UV_CACHE_DIR"] = str(cache)
         self.download = resolve_download(self.cell, environment, python)
-        self.disk = _size(self.environment)
+        self.shared = linked_files(self.environment)
+        self.storage.note(self.cell)
+        self.disk = size_of(self.environment)
         self.say(f"installed in {self.seconds['install']:.0f} s; probes")
+
+    def _guard_kept(self) -> None:
+        """Keep nothing that a probe wrote into: it is linked, so other cells would run it, too."""
+        now = linked_files(self.environment)
+        if self.storage.keep and any(
+            now.get(file, was) != was for file, was in self.shared.items()
+        ):
+            self.say("a probe changed installed files: what is kept for the next run is removed")
+            self.storage.drop(at_once=True)
 
     def _probe(self) -> None:
         ended = self._pytest("probes", ["-m", "not timing"])
         self.journal = journal = read_journal(self.folder / "probes.jsonl", self._neutral)
         self._check_imports(journal, ended)
         failed = [probe for probe in journal.probes if probe.outcome == "failed"]
-        # What failed before the time was out is evidence all the same.
-        if journal.unfinished and not (ended.timed_out and failed):
-            outcome: Outcome = "errored" if ended.timed_out else "incompatible"
+        blamed = [probe for probe in failed if not name_shortage(probe.message)]
+        crashed = ended.signal in {"", *_CRASHES} and not ended.timed_out
+        # What failed before it was stopped from outside is evidence all the same.
+        if journal.unfinished and (crashed or not blamed):
             why = self._why(ended, "ended in the middle of it")
+            outcome: Outcome = "incompatible" if crashed else "errored"
             self._stop(outcome, "probes", f"{journal.unfinished}: {why}")
         passed = [probe for probe in journal.probes if probe.outcome == "passed"]
         told = f"{len(passed)} probe{'s' if len(passed) != 1 else ''} passed" + (
@@ -129,11 +177,19 @@ class _Run:
         )
         self.say(f"{told} in {self.seconds['probes']:.0f} s{'' if failed else '; timings'}")
         if failed:
-            first = failed[0]
+            first = (blamed or failed)[0]
             more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            self._stop("incompatible", "probes", f"{first.probe}: {first.message}{more}")
+            told = f"{first.probe}: {first.message}{more}"
+            self._stop("incompatible" if blamed else "errored", "probes", _explain(told))
+        if mismatch := unexpected_mismatch(journal.matches, journal.probes):
+            what = ", ".join(filter(None, (mismatch.subject, mismatch.capability, mismatch.dtype)))
+            self._stop("incompatible", "probes", f"{what}: wrong, though its probe passed")
         if not passed:
-            self._stop("errored", "probes", "no probe ran: nothing is known about this release")
+            killed = self._why(ended, "")
+            why = f"{killed} before the first probe" if killed else "no probe ran"
+            if ended.status == _NOT_COLLECTED:
+                why = "pytest could not load the probes (see the log)"
+            self._stop("errored", "probes", f"{why}: nothing is known about this release")
         if not journal.finished or ended.status != 0:
             self._stop("errored", "probes", self._why(ended, "pytest did not come to its end"))
 
@@ -141,19 +197,21 @@ class _Run:
         """Tell a broken dependency (no evidence) from a broken subject (evidence)."""
         broken, readback = journal.broken, journal.readback
         if broken is not None and broken.stage != "subject":
-            self._stop("errored", "dependency", broken.message)
+            self._stop("errored", "dependency", _explain(broken.message))
         if readback is None:
             why = self._why(ended, "the interpreter ended before the first probe")
             self._stop("errored", "dependency", why)
         if differences := find_differences(self.cell, readback):
             self._stop("errored", "readback", "; ".join(differences))
         if broken is not None:  # only now: a subject that breaks on another release proves nothing
-            self._stop("incompatible", "subject", broken.message)
+            short = name_shortage(broken.message)
+            outcome: Outcome = "errored" if short else "incompatible"
+            self._stop(outcome, "subject", _explain(broken.message))
 
     def _time(self) -> Failure | None:
         """Take the timings; one cell at a time, so that cells do not disturb each other."""
         result = self.folder / "benchmark.json"
-        with FileLock(self.workspace / "timings.lock"):
+        with FileLock(self.storage.workspace / "timings.lock"):
             ended = self._pytest("timings", ["-m", "timing", f"--benchmark-json={result}"])
         self.timed = read_journal(self.folder / "timings.jsonl", self._neutral)
         self.timings = read_timings(result)
@@ -171,11 +229,15 @@ class _Run:
             *(str(install.environment_python(self.environment)), "-m", "pytest"),
             *("-p", "torchfloor_incell", "-p", "no:cacheprovider"),
             *("-c", str(INCELL / "pytest.ini"), "--rootdir", str(self.matrix.probes)),
+            # The conftest.py of a folder around the probes may need what no cell has.
+            *("--confcutdir", str(self.matrix.probes)),
             *(f"--timeout={self.matrix.timeout}", "--tb=short", "-ra"),
             *selection,
-            str(self.matrix.probes),
+            # Relative: pytest takes what follows a bracket in an argument for a test's parameters.
+            os.path.relpath(self.matrix.probes, self.folder),
         ]
-        return self._execute(stage, command, self._probe_environment(journal), self._log(stage))
+        with bounded_files():
+            return self._execute(stage, command, self._probe_environment(journal))
 
     def _probe_environment(self, journal: Path) -> dict[str, str]:
         temporary = self.folder / "tmp"
@@ -195,36 +257,43 @@ class _Run:
         }
 
     def _log(self, stage: str) -> Path:
-        self.logs.mkdir(parents=True, exist_ok=True)
         return self.logs / f"{stage}.log"
 
-    def _execute(
-        self, stage: str, command: list[str], environment: Mapping[str, str], log: Path
-    ) -> Ended:
+    def _execute(self, stage: str, command: list[str], environment: Mapping[str, str]) -> Ended:
+        self.stage, log = stage, self._log(stage)
         with log.open("wb") as output:
-            ended = execute(command, environment, self.folder, output, self.matrix.timeout)
+            try:
+                ended = execute(command, environment, self.folder, output, self.matrix.timeout)
+            finally:
+                end_strays(self.folder)
+                tidy_log(log)
         self.seconds[stage] = round(self.seconds.get(stage, 0) + ended.seconds, 1)
         return ended
 
     def _why(self, ended: Ended, otherwise: str) -> str:
         if ended.timed_out:
             return f"stopped after {self.matrix.timeout} s, the timeout in matrix.yaml"
+        if ended.signal == "SIGKILL":
+            return _explain("killed by SIGKILL, as a system does that runs out of memory")
         return f"killed by {ended.signal}" if ended.signal else otherwise
 
     def _stop(self, outcome: Outcome, stage: str, message: str) -> NoReturn:
         raise _Stopped(outcome, self._failure(stage, message))
 
     def _failure(self, stage: str, message: str) -> Failure:
-        log = self._log(stage if stage in {"install", "timings"} else "probes")
-        text = log.read_text("utf-8", errors="replace") if log.exists() else ""
-        return Failure(stage=stage, message=message, log=self._neutral(text[-_LOG_TAIL:]))
+        log = stage if stage in {"install", "timings"} else "probes"
+        return Failure(stage=stage, message=message, log=self._printed(log)[-_LOG_TAIL:])
+
+    def _printed(self, stage: str) -> str:
+        log = self._log(stage)
+        return self._neutral(log.read_text("utf-8")) if log.exists() else ""
 
     def _neutral(self, text: str) -> str:
         """Leave this machine's folders and the index's address out of what is published."""
         folders = {self.folder: "<cell>", self.matrix.root: "<project>", Path.home(): "~"}
         for folder, name in folders.items():
             text = text.replace(str(folder), name)
-        return _ADDRESS.sub("<index>", text)
+        return without_addresses(text)
 
     def _make_record(self, outcome: Outcome, failure: Failure | None) -> Record:
         readback = self.journal.readback
@@ -253,7 +322,8 @@ class _Run:
                 matrix=self.digests.matrix,
                 torchfloor=__version__,
                 started=self.started,
-                finished=dt.datetime.now(dt.UTC),
+                # Not what the clock says by now: it may have been set back.
+                finished=self.started + dt.timedelta(seconds=time.monotonic() - self.start),
                 seconds=self.seconds,
                 download=self.download.size if self.download.exact else 0,
                 disk=self.disk,
@@ -262,32 +332,51 @@ class _Run:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
+def alone(folder: Path, say: Callable[[str], object] = print) -> Iterator[bool]:
+    """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end.
+
+    Args:
+        folder: The folder.
+        say: Told in a line if another process has to be waited for.
+
+    Yields:
+        Whether it had to be waited for; it may have left a record.
+
+    Raises:
+        StorageError: If the folder cannot be made.
+    """
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    waited = False
+    with storing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say("another process in this checkout is running it: waiting for its end")
+            waited = True
+            lock.acquire()
     try:
-        lock.acquire()
-    except Timeout:
-        msg = f"{folder.name} is being run by another process in this checkout; wait for its end"
-        raise TorchfloorError(msg) from None
-    try:
-        shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
-        folder.mkdir()
-        yield
+        with storing(folder):
+            empty(folder)
+            folder.mkdir()
+        yield waited
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.release()
 
 
-def installer_words(log: Path) -> str:
-    """Pick what uv says went wrong from its log."""
-    lines = [line.strip() for line in log.read_text("utf-8", errors="replace").splitlines()]
-    telling = [
-        line.lstrip("×╰─▶ ") for line in lines if line.startswith(("error", "×", "╰─▶", "Caused"))
-    ]
-    return " ".join(telling)[:500] or (lines[-1][:500] if lines else "the installer said nothing")
+def empty(folder: Path) -> None:
+    """Remove a cell's folder, and end what a run that was killed has left running in it."""
+    if folder.exists():
+        end_strays(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _size(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+def _explain(message: str) -> str:
+    """Add to an error that is the machine's own what is to be done about it."""
+    short = name_shortage(message)
+    advice = {
+        "memory": "memory ran out, here or under a limit; free some, or raise the limit",
+        "disk": "the disk is full, or a file grew past its limit; free some space",
+    }
+    return f"{message} ({advice[short]})" if short else message

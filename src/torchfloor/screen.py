@@ -6,13 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from torchfloor import host
-from torchfloor.errors import NoEvidenceError
+from torchfloor.errors import NoEvidenceError, TorchfloorError
 from torchfloor.records import read_records
 from torchfloor.report.model import LEFT_OUT
-from torchfloor.space import check_space, estimate_downloads, gigabytes, needed_space
+from torchfloor.space import Download, check_space, estimate_downloads, in_bytes, needed_space
+from torchfloor.storage import Storage, space_to_keep
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
+
+    from rich.console import Console
 
     from torchfloor.plan import Cell, Plan
     from torchfloor.workspace import Workspace
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["describe_plan", "show_end", "show_plan"]
 
 
-def show_plan(workspace: Workspace, cells: list[Cell], *, jobs: int, fresh: bool) -> None:
+def show_plan(
+    workspace: Workspace, cells: list[Cell], *, jobs: int, fresh: bool, discard: bool
+) -> Storage:
     """Print what a run is going to do, and refuse one that cannot fit or would prove nothing.
 
     Args:
@@ -28,42 +33,81 @@ def show_plan(workspace: Workspace, cells: list[Cell], *, jobs: int, fresh: bool
         cells: The selected cells.
         jobs: Cells that run at a time.
         fresh: Whether current records are made again.
+        discard: Whether nothing that is downloaded is to be kept.
+
+    Returns:
+        How the run uses the disk.
 
     Raises:
-        SpaceError: If the disk is too small.
+        SpaceError: If the disk is too small for any of them.
         NoEvidenceError: If no selected cell can run.
     """
     plan = workspace.plan(pinned=True)
     runnable = [cell for cell in cells if cell.wheel is not None]
     due = [c for c in runnable if fresh or workspace.current_record(c) is None]
     for line in describe_plan(plan):
-        print(line)  # noqa: T201 - this module's purpose
+        _say(line)
     shares = _shares(len(due), len(runnable) - len(due))
-    print(f"Selected: {_counted(len(cells), 'cell')}; {shares}.")  # noqa: T201
+    _say(f"Selected: {_counted(len(cells), 'cell')}; {shares}.")
     if not runnable:
         msg = "No selected cell can run on this machine, so nothing would be proved."
         raise NoEvidenceError(msg)
-    if due:
-        _show_space(workspace, due, min(jobs, len(due)))
+    return _show_space(workspace, due, jobs, discard=discard)
 
 
 def _shares(due: int, reused: int) -> str:
     return f"{due} to run" + (f", {reused} unchanged and reused" if reused else "")
 
 
-def _show_space(workspace: Workspace, due: list[Cell], jobs: int) -> None:
-    downloads = estimate_downloads(due, workspace.all_records())
-    total = gigabytes(sum(download.size for download in downloads))
-    least = "about" if all(download.exact for download in downloads) else "at least"
-    needed = needed_space(downloads, jobs)
-    free = gigabytes(host.free_space(workspace.folder))
-    at_once = f"{jobs} at a time" if jobs > 1 else "one at a time"
-    print(  # noqa: T201
-        f"Download: {least} {total}. Disk: up to {gigabytes(needed)} of {free} free "
-        f"({at_once}, each environment removed when its record is safe).",
-        flush=True,
-    )
-    check_space(needed, workspace.folder)
+def _show_space(workspace: Workspace, due: list[Cell], jobs: int, *, discard: bool) -> Storage:
+    """Decide whether to keep what is downloaded, and show what that takes."""
+    if not due:
+        return Storage(workspace.folder)
+    found = dict(zip(due, estimate_downloads(due, workspace.all_records()), strict=True))
+    kept = Storage(workspace.folder)
+    wanted, free = space_to_keep(kept, found), host.free_space(workspace.folder)
+    keep = not discard and wanted <= free
+    if keep:
+        here = Download(0, exact=True)
+        found = {cell: here if kept.has(cell) else each for cell, each in found.items()}
+    else:
+        kept.drop()
+    needs = {cell.id: needed_space([download]) for cell, download in found.items()}
+    turns = _turns(found.values(), jobs, free)
+    needed = needed_space(found.values(), jobs=len(due) if keep else turns)
+    at_once = jobs if keep else turns
+    _say(f"{_downloads(found.values())}. {_disk(needed, workspace, at_once, keep=keep)}.")
+    if not keep and not discard:
+        had = f"{in_bytes(wanted)} must be free, and {in_bytes(free)} are"
+        _say(f"Nothing is kept for the next run, as with --discard: to keep it, {had}.")
+    check_space(min(needs.values()), workspace.folder)
+    return Storage(workspace.folder, keep, turns, needs)
+
+
+def _turns(downloads: Collection[Download], jobs: int, free: int) -> int:
+    """Return how many cells at a time are within twice the largest, and fit."""
+    return 2 if jobs > 1 and needed_space(downloads, jobs=2) <= free else 1
+
+
+def _downloads(downloads: Collection[Download]) -> str:
+    size = sum(download.size for download in downloads)
+    exact = all(download.exact for download in downloads)
+    if exact and not size:
+        return "Download: nothing, earlier runs have kept it"
+    return f"Download: {'about' if exact else 'at least'} {in_bytes(size)}"
+
+
+def _disk(needed: int, workspace: Workspace, cells: int, *, keep: bool) -> str:
+    at_once = f"{cells} at a time" if cells > 1 else "one at a time"
+    what = "environment" if keep else "environment with its downloads"
+    how = f"{at_once}, each {what} removed when its record is safe"
+    how += "; downloads kept for the next run" if keep else ""
+    free = in_bytes(host.free_space(workspace.folder))
+    return f"Disk: up to {in_bytes(needed)} of {free} free ({how})"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - this module's purpose
 
 
 def describe_plan(plan: Plan) -> list[str]:
@@ -92,7 +136,7 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> int:
 
     Returns:
         The verdict's exit status if the run was about every cell that can run here and came to
-        its end; else 0, since nothing is judged.
+        its end; else 0, since nothing is judged. If the table cannot be written, never 0.
     """
     # Half of what listing the sessions would take; only a run's end needs it.
     from rich.console import Console  # noqa: PLC0415
@@ -105,12 +149,20 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> int:
     print_report(report, console, only=selected)
     for error in read_records(workspace.records)[1]:
         console.print(f"Damaged: {error}", style="red", markup=False, soft_wrap=True)
-    console.print(f"Written: {_written(workspace)}", style="dim", soft_wrap=True)
+    unwritten = _write_table(workspace, console)
     known = [row for row in report.rows if row.outcome not in LEFT_OUT]
     complete = all(row.cell in selected and row.outcome != "missing" for row in known)
-    return report.verdict.exit_code if complete else 0
+    return (report.verdict.exit_code if complete else 0) or unwritten
 
 
-def _written(workspace: Workspace) -> str:
-    files: Iterable[str] = ("records/", "logs/", "COMPATIBILITY.md")
-    return ", ".join(f"{workspace.folder.name}/{name}" for name in files)
+def _write_table(workspace: Workspace, console: Console) -> int:
+    """Write the table once more: a run that was killed may have left the last cell out."""
+    try:
+        workspace.render()
+    except TorchfloorError as error:
+        console.print(f"Not written: {error}", style="red", markup=False, soft_wrap=True)
+        return error.exit_code
+    files = ("records/", "logs/", "COMPATIBILITY.md")
+    written = ", ".join(f"{workspace.folder.name}/{name}" for name in files)
+    console.print(f"Written: {written}", style="dim", soft_wrap=True)
+    return 0

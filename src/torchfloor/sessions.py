@@ -15,12 +15,11 @@ import json
 import logging
 import os
 import re
-import signal
 import subprocess
 import sys
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import nox
@@ -28,15 +27,16 @@ from packaging.version import Version
 
 from torchfloor import screen
 from torchfloor.errors import TorchfloorError
+from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
+from torchfloor.output import printable
 from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
+from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from torchfloor.plan import Cell, Plan
 
 __all__ = ["Documents", "define"]
@@ -60,12 +60,16 @@ class _Run(msgspec.Struct, frozen=True):
     """What nox's processes of one run share.
 
     Attributes:
-        name: The run's identifier.
         cells: Identifiers of the selected cells, in order.
+        keep: As in `Storage`.
+        turns: As in `Storage`.
+        needs: As in `Storage`.
     """
 
-    name: str
     cells: tuple[str, ...]
+    keep: bool
+    turns: int
+    needs: dict[str, int]
 
 
 def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> None:
@@ -82,8 +86,11 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
         logging.getLogger(chatty).setLevel(logging.ERROR)
     # A nox that runs inside another project's session inherits that project's run.
     is_part = os.environ.get(_RUN, "").endswith(f" {Path.cwd()}")
-    if not is_part:
-        os.environ[_RUN] = f"{uuid.uuid4().hex} {Path.cwd()}"
+    if is_part:
+        end_with_parent()
+    else:
+        heed_interruption()
+        os.environ[_RUN] = f"{os.getpid()}.{uuid.uuid4().hex} {Path.cwd()}"
         os.environ[_ARGUMENTS] = json.dumps(sys.argv[1:])
     try:
         workspace = Workspace(read_matrix(Path(matrix)))
@@ -118,7 +125,7 @@ def _define_broken(message: str, *names: str) -> None:
         nox.session(name=name, python=False, default=False)(fail)
 
 
-def _told(error: TorchfloorError) -> str:
+def _told(error: Exception) -> str:
     """Take a mistake's words as nox shows them: it ends the sentence itself."""
     return str(error).removesuffix(".")
 
@@ -128,15 +135,21 @@ def _define_plan(workspace: Workspace, plan: Plan) -> None:
     def show_plan(session: nox.Session) -> None:
         """Show what compat is going to do, and refuse what cannot fit."""
         selected = _selected(session, plan)
-        if selected:
-            workspace.sweep()
-            run = _Run(os.environ[_RUN], tuple(cell.id for cell in selected))
-            write_atomically(_run_file(workspace), msgspec.json.encode(run))
         cells = selected or [cell for cell in plan.cells if cell.status == "planned"]
         try:
-            screen.show_plan(
-                workspace, cells, jobs=_jobs(len(cells)), fresh="--fresh" in session.posargs
+            if selected:
+                workspace.sweep()
+            storage = screen.show_plan(
+                workspace,
+                cells,
+                jobs=_jobs(len(cells)),
+                fresh="--fresh" in session.posargs,
+                discard="--discard" in session.posargs,
             )
+            if selected:
+                chosen = tuple(cell.id for cell in selected)
+                run = _Run(chosen, storage.keep, storage.turns, dict(storage.needs))
+                write_atomically(_run_file(workspace), msgspec.json.encode(run))
         except TorchfloorError as error:
             session.error(_told(error))
 
@@ -166,7 +179,6 @@ def _define_compat(workspace: Workspace, plan: Plan) -> None:
     @nox.parametrize("cell", parameters)
     def compat(session: nox.Session, cell: str) -> None:
         """Run one cell: install the release, run the probes, take the timings."""
-        signal.signal(signal.SIGTERM, _interrupt)
         found = plan.cell(cell)
         assert found is not None, cell  # noqa: S101 - the parameters come from this plan
         _run_cell(session, workspace, found)
@@ -180,35 +192,26 @@ def _tags(plan: Plan, cell: Cell, quick: list[Cell]) -> list[str]:
 def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     if cell.wheel is None:
         session.error(f"{cell.id} cannot run: {cell.reason}")
-    place = _place_in_run(workspace, cell)
+    # There is none where nox was told to leave out what a session requires.
+    run = _read_run(workspace) or _Run((cell.id,), keep=True, turns=1, needs={})
+    place = f"{run.cells.index(cell.id) + 1} of {len(run.cells)} "
     try:
         record = workspace.obtain(
             cell,
+            Storage(workspace.folder, run.keep, run.turns, run.needs),
             lambda text: print(f"{place}{cell.id}: {text}", flush=True),  # noqa: T201 - the output
             fresh="--fresh" in session.posargs,
         )
-    except TorchfloorError as error:
+    except (TorchfloorError, OSError) as error:
         session.error(_told(error))
     if record.outcome == "compatible":
         return
     assert record.failure is not None, cell.id  # noqa: S101 - only a compatible cell has none
-    told = f"{cell.id} is {record.outcome}: {record.failure.stage}: {record.failure.message}"
+    why = printable(f"{record.failure.stage}: {record.failure.message}")
+    told = f"{cell.id} is {record.outcome}: {why}"
     if cell.promised:
         session.error(f"{told} (log: .compat/logs/{cell.id}/)")
     session.warn(f"{told} (below the declared floor, so this fails nothing)")
-
-
-def _place_in_run(workspace: Workspace, cell: Cell) -> str:
-    """Say which of how many cells this is (`3 of 21 `)."""
-    run = _read_run(workspace)
-    if run is None or cell.id not in run.cells:
-        return ""
-    return f"{run.cells.index(cell.id) + 1} of {len(run.cells)} "
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Let a terminated worker remove its environment, as an interrupted one does."""
-    raise KeyboardInterrupt
 
 
 def _define_publish(workspace: Workspace, plan: Plan) -> None:
@@ -262,12 +265,17 @@ def _close(workspace: Workspace) -> None:
     own release cannot run here, say), this is the last chance not to end as a success.
     """
     run = _read_run(workspace)
-    if run is None or run.name != os.environ[_RUN]:
+    if run is None:
         return
-    status = screen.show_end(workspace, run.cells)
-    if status:
+    try:
+        _run_file(workspace).unlink(missing_ok=True)
+        status = screen.show_end(workspace, run.cells)
         sys.stdout.flush()
         sys.stderr.flush()
+    except OSError as error:  # the disk that the output goes to is full, or nobody reads it
+        print(f"torchfloor: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - the output
+        status = TorchfloorError.exit_code
+    if status and not interrupted.is_set():
         os._exit(status)
 
 
@@ -286,8 +294,6 @@ def _choose_jobs(workspace: Workspace, plan: Plan) -> None:
     jobs = _default_jobs(len(due))
     if jobs > 1:
         nox.options.parallel = jobs
-        # nox stops its workers when it is interrupted, but would leave them when terminated.
-        signal.signal(signal.SIGTERM, _interrupt)
 
 
 def _default_jobs(cells: int) -> int:
@@ -311,11 +317,12 @@ def _names(cell: Cell) -> bool:
 
 
 def _run_file(workspace: Workspace) -> Path:
-    return workspace.folder / "run.json"
+    """Return this run's own file: two may run at once. What a killed run leaves is swept."""
+    return workspace.folder / f".run.{os.environ[_RUN].partition(' ')[0]}"
 
 
 def _read_run(workspace: Workspace) -> _Run | None:
     try:
         return msgspec.json.decode(_run_file(workspace).read_bytes(), type=_Run)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return None

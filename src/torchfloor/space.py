@@ -1,4 +1,4 @@
-"""What a run will download and unpack, against the space there is."""
+"""What a run downloads and unpacks, against the space there is, and what files take."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ __all__ = [
     "Download",
     "check_space",
     "estimate_downloads",
-    "gigabytes",
+    "in_bytes",
     "needed_space",
     "resolve_download",
+    "size_of",
 ]
 
 _UNPACKED = 2.3
 """Bytes on disk for each downloaded one: wheels are compressed (PyTorch's measure 1.7 to 2.2)."""
-_RESERVE = 2 * 2**30
-"""Bytes that stay free for everyone else."""
+MARGIN = 16 * 2**20
+"""Bytes a cell takes beside what it installs: the empty environment, bytecode, logs."""
+_BLOCK = 4096
 _AT_ONCE = 4
 _PATIENCE = 10
 """Seconds to resolve one cell: longer means that uv is downloading a whole wheel to look into."""
@@ -128,37 +130,51 @@ def _size_of(package: dict[str, object]) -> int:
     return max((file.get("size", 0) for file in files), default=0)
 
 
-def needed_space(downloads: Iterable[Download], jobs: int) -> int:
-    """Return the bytes a run needs at most: cells are removed as soon as they are recorded.
+def needed_space(downloads: Iterable[Download], jobs: int = 1) -> int:
+    """Return the bytes that cells need at most: each is removed as soon as it is recorded.
 
     Args:
-        downloads: What its cells download.
+        downloads: What they download.
         jobs: Cells at a time.
     """
     largest = sorted((download.size for download in downloads), reverse=True)[:jobs]
-    return int(sum(largest) * _UNPACKED) + _RESERVE if largest else 0
+    return sum(int(size * _UNPACKED) + MARGIN for size in largest)
 
 
 def check_space(needed: int, folder: Path) -> None:
-    """Refuse a run that cannot fit.
+    """Refuse what cannot fit.
 
     Args:
         needed: Bytes, from `needed_space`.
-        folder: Where its environments will lie.
+        folder: Where environments will lie.
 
     Raises:
-        SpaceError: If less is free.
+        SpaceError: If less is free; its message says how much is missing.
     """
     free = host.free_space(folder)
     if free < needed:
         msg = (
-            f"Not enough disk: the largest cells need {gigabytes(needed)} free, and "
-            f"{gigabytes(free)} are, so {gigabytes(needed - free)} are missing. Free them, run "
-            "fewer cells at a time (-j 1), or put the checkout on a larger disk."
+            f"Not enough disk: {in_bytes(needed)} are needed, and {in_bytes(free)} are free, so "
+            f"{in_bytes(needed - free)} are missing. Free them, or put the checkout on a larger "
+            "disk, and run again."
         )
         raise SpaceError(msg)
 
 
-def gigabytes(size: int) -> str:
+def size_of(folder: Path) -> int:
+    """Return the bytes that a folder's files take on disk; one that has several names counts once.
+
+    They are counted in whole blocks, as file systems hold them, so that a time or a path that is
+    written with one digit more makes no difference.
+    """
+    files = (file.lstat() for file in folder.rglob("*") if not file.is_dir() or file.is_symlink())
+    return sum({(file.st_dev, file.st_ino): _blocks(file.st_size) for file in files}.values())
+
+
+def _blocks(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def in_bytes(size: int) -> str:
     """Write a number of bytes for a reader."""
-    return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"  # noqa: PLR2004 - units

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from packaging.version import Version
 
+from torchfloor.output import printable
 from torchfloor.record import Outcome, Record
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -
                 promised=cell.promised,
                 outcome=outcome,
                 reason=reason,
-                path=record.path_of(plan.headline) if record else "",
+                path=printable(record.path_of(plan.headline)) if record else "",
                 record=record,
             )
         )
@@ -133,7 +134,7 @@ def _outcome(
     if inputs is not None and not inputs.made(record):
         return "stale", "the subject, the probes or the matrix have changed since; run it again"
     if record.failure is not None and record.outcome != "compatible":
-        return record.outcome, f"{record.failure.stage}: {record.failure.message}"
+        return record.outcome, printable(f"{record.failure.stage}: {record.failure.message}")
     return record.outcome, ""
 
 

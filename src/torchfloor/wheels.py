@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
+import io
 import os
+import re
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import Version
 
 from torchfloor.errors import TorchfloorError
@@ -30,6 +40,7 @@ __all__ = [
     "Wheel",
     "default_index",
     "list_wheels",
+    "with_credentials",
     "without_credentials",
 ]
 
@@ -39,6 +50,13 @@ DEFAULT = "default"
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
 _RETRIES = 2
+_PAGE_SECONDS = 120
+_PAGE_BYTES = 64 * 2**20
+"""More than any page has: the largest projects' take a few MB."""
+_FILENAME = re.compile(r"[A-Za-z0-9._+!-]+")
+_URL = re.compile(r"https?://[!#%-~]+")
+"""No blank, no line break, no `${VARIABLE}`: it becomes a line of a requirements file."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class IndexUnreachableError(TorchfloorError):
@@ -46,11 +64,12 @@ class IndexUnreachableError(TorchfloorError):
 
 
 class Wheel(msgspec.Struct, frozen=True):
-    """One wheel, as its index describes it.
+    """One wheel, as its index describes it; or the source of a release that has no wheel.
 
     Attributes:
         filename: Its file name, which holds release, Python and platform tags.
-        url: Where to download it; may hold credentials, so it never enters a record.
+        url: Where to download it, without credentials unless `with_credentials` gave it some;
+            it never enters a record.
         index: The index's name in matrix.yaml, without credentials.
         size: Bytes, or None where the index does not say.
         sha256: Hexadecimal digest, or None where the index does not say.
@@ -66,20 +85,38 @@ class Wheel(msgspec.Struct, frozen=True):
     uploaded: dt.date | None = None
     yanked: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a file name without a version (msgspec turns the error into its own)."""
+        _ = self.version
+
+    @property
+    def is_source(self) -> bool:
+        """Whether it is a source distribution: nothing is ever built in a cell."""
+        return not self.filename.endswith(".whl")
+
+    @property
+    def withheld(self) -> str:
+        """Why no cell installs it, or empty."""
+        if self.yanked:
+            return "yanked: the index says not to use it"
+        return "no wheel, only source, and nothing is built here" if self.is_source else ""
+
     @property
     def version(self) -> Version:
-        """The wheel's version, with its local part (`2.0.1+cpu`)."""
+        """The version, with its local part (`2.0.1+cpu`)."""
+        if self.is_source:
+            return parse_sdist_filename(self.filename)[1]
         return parse_wheel_filename(self.filename)[1]
 
     @property
     def build(self) -> BuildTag:
         """The build tag: among wheels of one release, installers prefer the highest."""
-        return parse_wheel_filename(self.filename)[2]
+        return () if self.is_source else parse_wheel_filename(self.filename)[2]
 
     @property
     def tags(self) -> frozenset[Tag]:
-        """The Python, ABI and platform tags of its file name."""
-        return parse_wheel_filename(self.filename)[3]
+        """The Python, ABI and platform tags of its file name; a source has none."""
+        return frozenset() if self.is_source else parse_wheel_filename(self.filename)[3]
 
     @property
     def release(self) -> Version:
@@ -88,7 +125,7 @@ class Wheel(msgspec.Struct, frozen=True):
 
 
 def list_wheels(package: str, index: str, root: Path) -> list[Wheel]:
-    """List every wheel of a package that an index offers.
+    """List every wheel of a package that an index offers, and the source of wheelless releases.
 
     Args:
         package: Name of the distribution.
@@ -129,6 +166,20 @@ def without_credentials(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def with_credentials(wheel: Wheel, index: str) -> Wheel:
+    """Give a wheel's URL the credentials of its index, if both lie on the same host.
+
+    Args:
+        wheel: A wheel that the index offers.
+        index: The index as matrix.yaml names it.
+    """
+    asked, lies = urlsplit(index), urlsplit(wheel.url)
+    credentials, _, host = asked.netloc.rpartition("@")
+    if not credentials or (asked.scheme, host) != (lies.scheme, lies.netloc):
+        return wheel
+    return msgspec.structs.replace(wheel, url=urlunsplit(lies._replace(netloc=asked.netloc)))
+
+
 def _pip_index() -> str | None:
     pip = shutil.which("pip") or shutil.which("pip3")
     if pip is None:
@@ -154,18 +205,26 @@ def _from_index(package: str, index: str, url: str) -> list[Wheel]:
             )
     except simple.NoSuchProjectError:
         return []
-    except (
-        requests.RequestException,
-        simple.UnsupportedContentTypeError,
-        simple.UnsupportedRepoVersionError,
-    ) as error:
+    except requests.JSONDecodeError as error:
+        raise _no_index(name, error) from None
+    except requests.RequestException as error:
         msg = f"{name} does not answer ({_cause(error)})"
         raise IndexUnreachableError(msg) from None
-    return [
-        _from_page(entry, name)
-        for entry in page.packages
-        if entry.package_type == "wheel" and _is_wheel_of(package, entry.filename)
-    ]
+    except Exception as error:  # noqa: BLE001 - whatever a parser makes of what is no index
+        raise _no_index(name, error) from None
+    if not page.packages:
+        msg = f"{name} has a page for {package} that names no file; is it an index?"
+        raise IndexUnreachableError(msg)
+    files = [_from_page(entry, name) for entry in page.packages if _is_of(package, entry.filename)]
+    return _installable([file for file in files if _URL.fullmatch(file.url)])
+
+
+def _no_index(name: str, error: Exception) -> IndexUnreachableError:
+    return IndexUnreachableError(f"{name} answers, but not as an index does ({_cause(error)})")
+
+
+class _EndlessError(Exception):
+    """A page goes on and on."""
 
 
 def _session() -> requests.Session:
@@ -175,7 +234,24 @@ def _session() -> requests.Session:
     session = requests.Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
+    session.hooks["response"].append(_read_bounded)
     return session
+
+
+def _read_bounded(response: requests.Response, **_: object) -> None:
+    """Read an answer, but no more of it than any page has, and not for ever."""
+    content, start = io.BytesIO(), time.monotonic()
+    with contextlib.closing(response.raw) as raw:
+        while part := raw.read1(2**16, decode_content=True):
+            content.write(part)
+            if content.tell() > _PAGE_BYTES:
+                msg = f"its page is longer than {_PAGE_BYTES // 2**20} MiB"
+                raise _EndlessError(msg)
+            if time.monotonic() - start > _PAGE_SECONDS:
+                msg = f"its page is not complete after {_PAGE_SECONDS} s"
+                raise _EndlessError(msg)
+    content.seek(0)
+    response.raw = content
 
 
 def _cause(error: Exception) -> str:
@@ -187,20 +263,28 @@ def _cause(error: Exception) -> str:
         "refused": "connection refused",
         "timed out": "timed out",
         "CERTIFICATE": "its certificate is not trusted",
+        "RemoteDisconnected": "it closed the connection",
+        "IncompleteRead": "its answer was cut short",
     }.items():
         if sign in text:
             return words
+    if isinstance(error, _EndlessError):
+        return text
     response = getattr(error, "response", None)
-    return f"status {response.status_code}" if response is not None else type(error).__name__
+    if response is None:
+        return type(error).__name__
+    hint = {401: ", it asks for credentials"}.get(response.status_code, "")
+    return f"status {response.status_code}{hint}"
 
 
 def _from_page(entry: DistributionPackage, index: str) -> Wheel:
+    sha256 = entry.digests.get("sha256", "").lower()
     return Wheel(
         filename=entry.filename,
-        url=entry.url.partition("#")[0],
+        url=without_credentials(entry.url.partition("#")[0]),
         index=index,
         size=entry.size,
-        sha256=entry.digests.get("sha256"),
+        sha256=sha256 if _SHA256.fullmatch(sha256) else None,
         uploaded=entry.upload_time.date() if entry.upload_time else None,
         yanked=entry.is_yanked,
     )
@@ -210,7 +294,7 @@ def _from_folder(package: str, index: str, folder: Path) -> list[Wheel]:
     if not folder.is_dir():
         msg = f"{index} is no folder; name a folder of wheels relative to matrix.yaml, or a URL"
         raise IndexUnreachableError(msg)
-    return [
+    files = [
         Wheel(
             filename=file.name,
             url=file.resolve().as_uri(),
@@ -218,9 +302,10 @@ def _from_folder(package: str, index: str, folder: Path) -> list[Wheel]:
             size=file.stat().st_size,
             sha256=_sha256(file),
         )
-        for file in sorted(folder.glob("*.whl"))
-        if _is_wheel_of(package, file.name)
+        for file in sorted(folder.iterdir())
+        if _is_of(package, file.name)
     ]
+    return _installable(files)
 
 
 def _sha256(file: Path) -> str:
@@ -228,8 +313,16 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _is_wheel_of(package: str, filename: str) -> bool:
+def _installable(files: list[Wheel]) -> list[Wheel]:
+    """Leave out the source of releases that have a wheel."""
+    built = {file.release for file in files if not file.is_source}
+    return [file for file in files if not file.is_source or file.release not in built]
+
+
+def _is_of(package: str, filename: str) -> bool:
+    parse = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
     try:
-        return parse_wheel_filename(filename)[0] == canonicalize_name(package)
-    except InvalidWheelFilename:
+        own = parse(filename)[0] == canonicalize_name(package)
+    except (InvalidSdistFilename, InvalidWheelFilename):
         return False
+    return own and _FILENAME.fullmatch(filename) is not None

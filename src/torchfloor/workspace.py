@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import os
-import shutil
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,18 @@ from filelock import FileLock, Timeout
 from packaging.tags import platform_tags
 
 from torchfloor import host
-from torchfloor.errors import RecordError, TorchfloorError
+from torchfloor.errors import RecordError, StorageError, TorchfloorError
+from torchfloor.files import read_bounded
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
-from torchfloor.records import read_record, read_records, write_atomically, write_record
+from torchfloor.records import (
+    read_record,
+    read_records,
+    storing,
+    sweep_unfinished,
+    write_atomically,
+    write_record,
+)
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
 
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
     from torchfloor.record import Record
+    from torchfloor.storage import Storage
 
 __all__ = ["Workspace"]
 
@@ -34,6 +43,7 @@ _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""
 _PARTIAL_PLAN_AGE = dt.timedelta(minutes=10)
 """How long, if an index did not answer: it may do so again soon."""
+_MAX_PLAN = 64 * 2**20
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
@@ -76,11 +86,11 @@ class Workspace:
             age = dt.datetime.now(dt.UTC) - cached.plan.made
             limit = _PARTIAL_PLAN_AGE if cached.plan.unreachable else _PLAN_AGE
             if pinned or dt.timedelta() <= age < limit:
-                return cached.plan
+                return cached.plan.with_credentials(self.matrix)
         plan = make_plan(self.matrix, this_host())
         self._make()
         write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
-        return plan
+        return plan.with_credentials(self.matrix)
 
     def current_record(self, cell: Cell) -> Record | None:
         """Return a cell's record if running the cell again would only repeat it.
@@ -105,29 +115,60 @@ class Workspace:
         )
         return record if same else None
 
-    def obtain(self, cell: Cell, say: Callable[[str], None], *, fresh: bool = False) -> Record:
+    def obtain(
+        self, cell: Cell, storage: Storage, say: Callable[[str], None], *, fresh: bool = False
+    ) -> Record:
         """Return a cell's record: the current one, else by running the cell.
 
         Args:
             cell: A cell with a wheel.
+            storage: How the run uses the disk.
             say: Told each stage in a line.
             fresh: Run it even if there is a current record.
 
         Returns:
             The record; it has been written, and the table rendered anew.
+
+        Raises:
+            StorageError: If the record cannot be written.
         """
-        record = None if fresh else self.current_record(cell)
-        if record is not None:
-            say(f"nothing changed since {record.provenance.finished:%Y-%m-%d %H:%M} UTC: reused")
+        if not fresh and (record := self._reuse(cell, say)):
             return record
+
+        def tell(text: str) -> None:
+            with contextlib.suppress(OSError):  # nobody reads it: the cell goes on all the same
+                say(text)
+
         # What runs processes is not worth importing where cells are only listed.
-        from torchfloor.run import run_cell  # noqa: PLC0415
+        from torchfloor.run import alone, run_cell  # noqa: PLC0415
 
         self._make()
-        record = run_cell(self.matrix, cell, self.folder, say)
-        write_record(record, self.records)
-        self.render()
+        with storage.turn(), alone(storage.folder(cell), tell) as waited:
+            if waited and (record := self._reuse(cell, tell)):
+                return record
+            record = run_cell(self.matrix, cell, storage, tell)
+            self._write(record, storage.folder(cell))
+        try:
+            self.render()
+        except StorageError as error:
+            tell(str(error))  # the record is safe, and the table is written again when the run ends
         return record
+
+    def _reuse(self, cell: Cell, say: Callable[[str], None]) -> Record | None:
+        record = self.current_record(cell)
+        if record is not None:
+            say(f"nothing changed since {record.provenance.finished:%Y-%m-%d %H:%M} UTC: reused")
+        return record
+
+    def _write(self, record: Record, folder: Path) -> None:
+        """Write a record; on a full disk, where the cell's own files have been."""
+        from torchfloor.run import empty  # noqa: PLC0415 - as above
+
+        try:
+            write_record(record, self.records)
+        except StorageError:
+            empty(folder)
+            write_record(record, self.records)
 
     def all_records(self) -> list[Record]:
         """Read the published records and, after them, this workspace's own."""
@@ -142,30 +183,34 @@ class Workspace:
     def render(self) -> Path:
         """Write the table of what is known so far; several processes may do so at once."""
         target = self.folder / "COMPATIBILITY.md"
-        with FileLock(self.folder / "render.lock"):
+        with storing(target), FileLock(self.folder / "render.lock"):
             write_atomically(target, render_page(self.report()).encode())
         return target
 
     def sweep(self) -> None:
-        """Remove environments that a killed run has left behind."""
+        """Remove what a killed run has left: processes, environments, files half written."""
+        from torchfloor.run import empty  # noqa: PLC0415 - as above
+        from torchfloor.storage import Storage  # noqa: PLC0415
+
+        sweep_unfinished(self.folder, self.records)
         for folder in (self.folder / "cells").glob("*/"):
             lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
-            try:
-                with lock:
-                    shutil.rmtree(folder, ignore_errors=True)
-            except Timeout:
-                continue  # another run is working there
+            with storing(folder), contextlib.suppress(Timeout), lock:  # where no other run works
+                empty(folder)
+        Storage(self.folder).prune()
 
     def _make(self) -> None:
         """Make the folder: private, since plans may hold an index's credentials, and untracked."""
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
+            if self.folder.stat().st_mode & 0o077:  # made by something else
+                self.folder.chmod(0o700)
         except OSError as error:
             msg = f".compat/ cannot be made ({error.strerror}): remove what stands in its place"
             raise TorchfloorError(msg) from None
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", "utf-8")
+            write_atomically(ignore, b"*\n")
 
     def _plan_key(self) -> str:
         """Digest what a plan depends on, other than the indexes and the interpreters."""
@@ -185,8 +230,8 @@ def this_host() -> Host:
 
 def _read_plan(file: Path) -> _CachedPlan | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=_CachedPlan)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_bounded(file, _MAX_PLAN), type=_CachedPlan)
+    except (OSError, ValueError, RecursionError):
         return None
 
 

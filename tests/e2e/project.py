@@ -8,9 +8,9 @@ import os
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
@@ -88,9 +88,10 @@ class Ran:
 
 @dataclass(frozen=True)
 class Project:
-    """A project in a folder of its own."""
+    """A project in a folder of its own, and what its commands find in their environment."""
 
     root: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def cell(self, release: str) -> str:
         """Return the identifier of a release's cell."""
@@ -116,29 +117,35 @@ class Project:
             output, _ = process.communicate()
         return Ran(process.returncode, output)
 
-    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a module, in a process group of its own."""
+    def start(
+        self, module: str, *arguments: str, output: IO[bytes] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start a module, in a process group of its own; what it prints may go elsewhere."""
         ours = ("TORCHFLOOR_", "NOX", "PYTEST_")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         environment |= {"PYTHONPATH": str(SOURCE), "NO_COLOR": "1", "COLUMNS": "100"}
+        environment |= self.environment
         return subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-m", module, *arguments],
             cwd=self.root,
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=output or subprocess.PIPE,
+            stderr=subprocess.PIPE if output else subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
 
 
-def make_project(root: Path, releases: Mapping[str, str], timeout: str = "5m") -> Project:
+def make_project(
+    root: Path, releases: Mapping[str, str], timeout: str = "5m", indexes: str = "wheels"
+) -> Project:
     """Write a project whose declared floor is 1.0.
 
     Args:
         root: An empty folder.
         releases: The dependency's code by release; those below 1.0 are history.
         timeout: As in matrix.yaml.
+        indexes: The same, separated by commas; the wheels are in the folder `wheels` anyway.
     """
     history = [release for release in releases if release.startswith("0.")]
     matrix = f"""
@@ -152,8 +159,8 @@ history: {history}
 python: "{PYTHON}"
 timeout: {timeout}
 flavours:
-  cpu: {{indexes: [wheels]}}
-  cuda: {{indexes: [wheels], needs: cuda}}
+  cpu: {{indexes: [{indexes}]}}
+  cuda: {{indexes: [{indexes}], needs: cuda}}
 """
     files = {
         "matrix.yaml": matrix,
@@ -166,19 +173,27 @@ flavours:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, "utf-8")
-    (root / "wheels").mkdir()
+    (root / "wheels").mkdir(exist_ok=True)
     for release, code in releases.items():
         build_wheel(root / "wheels", release, code)
     return Project(root)
 
 
-def build_wheel(folder: Path, release: str, code: str) -> Path:
-    """Build a wheel of one module; the module says its version unless the code does."""
+def build_wheel(folder: Path, release: str, code: str, data: str = "") -> Path:
+    """Build a wheel of one module, with data beside it.
+
+    Args:
+        folder: Where to.
+        release: The release.
+        code: The module; it says its version unless the code does.
+        data: Whatever else the wheel holds, compressed.
+    """
     if "__version__" not in code:
         code = f'__version__ = "{release}"\n{code}'
     info = f"tinydep-{release}.dist-info"
     files = {
         "tinydep.py": code,
+        **({"tinydep.txt": data} if data else {}),
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tinydep\nVersion: {release}\n",
         f"{info}/WHEEL": (
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -188,8 +203,8 @@ def build_wheel(folder: Path, release: str, code: str) -> Path:
     files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,"]) + "\n"
     wheel = folder / f"tinydep-{release}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
+        for name, text in files.items():  # without the time: equal releases are equal wheels
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
     return wheel
 
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 from torchfloor.host import Machine
 from torchfloor.matrix import Flavour, Matrix
 from torchfloor.plan import Cell, Host, Plan
-from torchfloor.record import Environment, Identity, Probe, Provenance, Record
+from torchfloor.record import SCHEMA, Environment, Failure, Identity, Probe, Provenance, Record
 from torchfloor.wheels import IndexUnreachableError, Wheel
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def make_record(
     """Make the record that a cell leaves where one probe ran and passed."""
     cell = cell or make_cell()
     fields: dict[str, Any] = {
-        "schema": 1,
+        "schema": SCHEMA,
         "cell": cell.id,
         "package": cell.package,
         "release": cell.release,
@@ -174,7 +174,8 @@ def make_record(
         else msgspec.structs.replace(
             IDENTITY, release=cell.release, wheel=cell.wheel.filename, sha256=cell.wheel.sha256
         ),
-        "environment": ENVIRONMENT,
+        "environment": msgspec.structs.replace(ENVIRONMENT, python=f"{cell.python}.7"),
+        "failure": None if outcome == "compatible" else Failure("probes", "a probe failed"),
         "probes": (Probe("test_it.py::test_it", "works", "passed", 0.01),),
     }
     return Record(**(fields | changes))

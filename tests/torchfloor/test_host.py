@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from torchfloor import host
+from torchfloor.errors import TorchfloorError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ def listed(major: int, minor: int, **changes: str) -> dict[str, object]:
 
 def answer(text: str, status: int = 0) -> Any:  # noqa: ANN401
     def run(*_command: object, **_options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess([], status, stdout=text)
+        return subprocess.CompletedProcess([], status, stdout=text, stderr="why: this")
 
     return run
 
@@ -42,6 +43,12 @@ def test_interpreters_are_the_usable_ones_once_and_newest_first(
     ]
     monkeypatch.setattr("subprocess.run", answer(json.dumps(entries)))
     assert host.interpreters() == ("3.12", "3.9")
+
+
+def test_a_uv_that_cannot_list_interpreters_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.run", answer("", 2))
+    with pytest.raises(TorchfloorError, match=r"cannot list the interpreters here \(why: this\)"):
+        host.interpreters()
 
 
 def test_the_folders_of_pyenv_come_before_its_shims(
@@ -83,6 +90,36 @@ def test_free_space_is_that_of_the_nearest_folder_there_is(tmp_path: Path) -> No
     assert host.free_space(tmp_path / "not/there/yet") > 0
 
 
+def test_the_installer_gets_what_it_needs_of_the_environment_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needed = {
+        "HOME": "/home/me",
+        "https_proxy": "http://proxy.invalid",
+        "SSL_CERT_FILE": "/etc/certificates",
+        "UV_INDEX_MINE_PASSWORD": "of the index",
+        "UV_KEYRING_PROVIDER": "subprocess",
+    }
+    others = (
+        *("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PIP_PASSWORD", "SSH_AUTH_SOCK"),
+        *("UV_PUBLISH_TOKEN", "UV_CONSTRAINT", "UV_OVERRIDE", "PYTHONPATH", "VIRTUAL_ENV"),
+    )
+    monkeypatch.setattr("os.environ", needed | dict.fromkeys(others, "x") | {"PATH": "/bin"})
+    monkeypatch.setattr(host, "_pyenv_folders", list)
+    found = host.uv_environment("https://index.invalid")
+    ours = {"PATH": "/bin", "UV_DEFAULT_INDEX": "https://index.invalid", "UV_NO_WRAP": "1"}
+    assert found == needed | ours
+
+
 def test_uv_is_the_one_installed_beside_the_harness() -> None:
     done = subprocess.run([host.uv(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.startswith("uv ")
+
+
+def test_nothing_turns_the_check_of_digests_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_NO_VERIFY_HASHES", "1")
+    monkeypatch.setenv("UV_HTTP_TIMEOUT", "7")
+    environment = host.uv_environment("https://host.invalid/simple/")
+    assert "UV_NO_VERIFY_HASHES" not in environment
+    assert environment["UV_HTTP_TIMEOUT"] == "7"
+    assert environment["UV_DEFAULT_INDEX"] == "https://host.invalid/simple/"

@@ -37,11 +37,16 @@ def test_every_requirement_is_a_requirement() -> None:
 
 
 def test_everything_is_installed_in_one_transaction_from_a_cache_of_its_own() -> None:
-    arguments = install_arguments("uv", CELL, ENV, Path("/cells/cache"))
+    arguments = install_arguments("uv", Path("in.txt"), ENV, Path("/cells/cache"))
     assert arguments[:3] == ["uv", "pip", "install"]
     assert arguments[arguments.index("--cache-dir") + 1] == "/cells/cache"
     assert arguments[arguments.index("--python") + 1] == str(environment_python(ENV))
-    assert tuple(arguments[-6:]) == requirements(CELL)
+    assert arguments[-2:] == ["--requirements", "in.txt"]
+
+
+def test_nothing_is_ever_built() -> None:
+    assert "--no-build" in install_arguments("uv", Path("in.txt"), ENV, Path("/cells/cache"))
+    assert "--no-build" in resolve_arguments("uv", "3.11", Path("in"), Path("pylock.toml"))
 
 
 def test_an_interpreter_is_never_downloaded() -> None:

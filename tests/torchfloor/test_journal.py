@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.torchfloor.builders import ENVIRONMENT
 
+from torchfloor import journal as module
 from torchfloor.journal import Broken, Journal, read_journal
 from torchfloor.record import Note, PathSeen, Probe, Ratio
 
@@ -88,12 +89,39 @@ def test_a_whole_pass_is_read(tmp_path: Path) -> None:
         "null",
         "\0\0\0",
         '{"probe":"b"}',
+        '{"kind":["probe"]}',
+        '{"kind":"probe","probe":"b","outcome":5}',
+        '{"kind":"note","subject":"x"}',
+        "[" * 100_000,
+        "1" * 5_000,
     ],
 )
 def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path, rest: str) -> None:
     journal = read(tmp_path, READBACK, start("a"), probe("a"), start("b"), rest=rest)
     assert [each.probe for each in journal.probes] == ["a"]
     assert (journal.unfinished, journal.finished) == ("b", False)
+
+
+def test_what_has_no_shape_does_not_leave_the_journal(tmp_path: Path) -> None:
+    bell = "\x1b[31m\x07 \udc80"
+    packages = READBACK | {"packages": {bell: bell}}
+    lines = (packages, start(bell), probe(bell, message=bell), {"kind": "note", "value": [bell]})
+    journal = read(tmp_path, *lines, {"kind": "note", "subject": "s", "key": bell, "value": bell})
+    assert journal.readback is not None
+    assert journal.readback.packages == {"� �": "� �"}
+    assert [(each.probe, each.message) for each in journal.probes] == [("� �", "� �")]
+    assert journal.notes == (Note("s", "� �", "� �"),)
+    assert journal.unfinished == ""
+
+
+def test_a_journal_without_an_end_is_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_BYTES", 2_000)
+    flood = ({"kind": "note", "subject": "s", "key": str(n), "value": "x"} for n in range(99))
+    journal = read(tmp_path, READBACK, start("a"), probe("a"), *flood, FINISH)
+    assert [each.probe for each in journal.probes] == ["a"]
+    assert not journal.finished
 
 
 def test_bytes_that_are_no_text_cost_only_their_line(tmp_path: Path) -> None:

@@ -92,9 +92,58 @@ def test_post_releases_are_releases() -> None:
     assert releases_of(plan_of(make_wheels("1.0", "1.1", "1.1.post1"))) == ["1.0", "1.1.post1"]
 
 
-def test_yanked_wheels_are_left_out() -> None:
-    plan = plan_of([*make_wheels("1.0"), make_wheel("1.1", yanked=True)])
-    assert releases_of(plan) == ["1.0"]
+def test_a_yanked_release_is_unavailable_and_nothing_is_promised_for_it() -> None:
+    plan = plan_of([make_wheel("1.0", yanked=True), *make_wheels("1.0.1", "1.2")])
+    assert releases_of(plan) == ["1.0.1", "1.2"]
+    assert (plan.floor, plan.releases) == ("1.0.1", ("1.0.1", "1.2"))
+
+    plan = plan_of([*make_wheels("1.0", "1.2"), make_wheel("1.1", yanked=True)])
+    assert releases_of(plan) == ["1.0", "1.1", "1.2"]
+    yanked = plan.cells[1]
+    assert (yanked.status, yanked.wheel) == ("unavailable", None)
+    assert yanked.reason == "yanked: the index says not to use it"
+    assert plan.releases == ("1.0", "1.2")
+
+
+def test_a_release_with_nothing_but_source_is_unavailable_and_still_promised() -> None:
+    source = Wheel("dep-1.0.tar.gz", "https://files.invalid/dep-1.0.tar.gz", "main")
+    plan = plan_of([source, *make_wheels("1.1")])
+    assert (plan.floor, releases_of(plan)) == ("1.0", ["1.0", "1.1"])
+    assert (plan.cells[0].status, plan.cells[0].wheel) == ("unavailable", None)
+    assert plan.cells[0].reason == "no wheel, only source, and nothing is built here"
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [
+        make_wheel("1.1.2", yanked=True),
+        Wheel("dep-1.1.2.tar.gz", "https://files.invalid/dep-1.1.2.tar.gz", "main"),
+    ],
+)
+def test_a_patch_that_can_be_installed_stands_for_its_minor(newest: Wheel) -> None:
+    plan = plan_of([*make_wheels("1.0", "1.1", "1.1.1"), newest])
+    assert releases_of(plan) == ["1.0", "1.1.1"]
+    history = plan_of([*make_wheels("1.1", "1.1.1", "1.2"), newest], history=("1.1",))
+    assert releases_of(history) == ["1.1", "1.1.1", "1.2"]
+
+
+def test_a_wheel_is_preferred_to_what_an_earlier_index_withholds() -> None:
+    withheld, offered = make_wheel("1.0", yanked=True), make_wheel("1.0", index="second")
+    flavours = {"cpu": Flavour(indexes=("main", "second"))}
+    index = FakeIndex({"main": [withheld], "second": [offered]})
+    cell = only_cell(make_plan(make_matrix(flavours=flavours), HOST, index))
+    assert (cell.status, cell.wheel) == ("planned", offered)
+
+
+def test_credentials_are_not_in_a_plan_until_they_are_needed() -> None:
+    here, there = "https://host.invalid/simple/", "https://user:secret@host.invalid/simple/"
+    near = make_wheel("1.0", url="https://host.invalid/files/dep-1.0-py3-none-any.whl", index=here)
+    far = make_wheel("1.1", url="https://other.invalid/dep-1.1-py3-none-any.whl", index=here)
+    matrix = make_matrix(flavours={"cpu": Flavour(indexes=(there,))})
+    plan = make_plan(matrix, HOST, FakeIndex({there: [near, far]}))
+    assert b"secret" not in msgspec.json.encode(plan)
+    urls = [cell.wheel.url for cell in plan.with_credentials(matrix).cells if cell.wheel]
+    assert urls == [near.url.replace("//", "//user:secret@"), far.url]
 
 
 def test_local_versions_belong_to_their_release() -> None:

@@ -10,7 +10,7 @@ from typing import IO
 import psutil
 import pytest
 
-from torchfloor.process import Ended, execute
+from torchfloor.process import Ended, end_strays, execute
 
 CHILD = """
 import subprocess, sys, threading
@@ -76,3 +76,23 @@ def test_an_interruption_stops_the_command_and_goes_on(
     with (tmp_path / "log").open("wb") as output, pytest.raises(KeyboardInterrupt):
         run("import threading; threading.Event().wait()", output)
     assert [process.returncode for process in started] == [-9]
+
+
+def test_what_a_killed_harness_has_left_running_is_found_by_its_folder(tmp_path: Path) -> None:
+    harness = f"""
+import sys
+from pathlib import Path
+from torchfloor.process import execute
+with open({str(tmp_path / "log")!r}, "wb") as output:
+    execute([sys.executable, "-c", {CHILD!r}], {{}}, Path({str(tmp_path)!r}), output, 60)
+"""
+    with subprocess.Popen([sys.executable, "-c", harness]) as process:  # noqa: S603 - our own
+        while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text("utf-8"):
+            assert process.poll() is None
+        left = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert len(left) == 2
+    end_strays(tmp_path / "other")
+    assert all(each.is_running() for each in left)
+    end_strays(tmp_path)
+    assert psutil.wait_procs(left, timeout=20)[1] == []

@@ -232,6 +232,7 @@ HOSTILE_RECORDS = [
     full(FIRST, notes=(Note("dep.fast", HOSTILE, HOSTILE),)),
     full(FIRST, raw=(raw("wrong", HOSTILE),)),
     full(FIRST, identity=msgspec.structs.replace(IDENTITY, build="+" + HOSTILE)),
+    full(FIRST, matches=(Match("call", "big", HOSTILE, 1, 0.0, 1.0, passed=True, digest="d"),)),
 ]
 
 
@@ -250,6 +251,19 @@ def test_markup_in_outside_text_is_text_in_the_page(record: Record) -> None:
 def test_markup_in_outside_text_is_text_in_the_readme() -> None:
     block = render_block(report_of(broken(FIRST, HOSTILE), full(SECOND, paths=()), full(OLD)))
     assert "<img" not in block.replace("\\<img", "")
+
+
+def test_what_a_terminal_would_obey_is_shown_nowhere() -> None:
+    order = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\udc80"
+    matches = (Match("call", order, order, 1, 0.0, 1.0, passed=True, digest="d"),)
+    first = full(FIRST, paths=(PathSeen("call", order, (), ()),), matches=matches)
+    probes = (Probe("t.py::a", order, "passed", 0.1),)
+    renamed = msgspec.structs.replace(ratio("call", 1.0), baseline=order)
+    second = msgspec.structs.replace(broken(SECOND, order), probes=probes, ratios=(renamed,))
+    report = report_of(first, second)
+    for text in (shown(report), render_page(report), render_block(report)):
+        assert "�" in text
+        assert not {c for c in text if not (c.isprintable() or c == "\n")}
 
 
 @pytest.mark.parametrize("text", ["[red]x[/red]", "[/]", "[link=x]", ":smile:"])

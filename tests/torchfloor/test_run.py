@@ -13,9 +13,9 @@ from tests.torchfloor.builders import make_cell, make_matrix, make_wheel, write_
 from tests.torchfloor.test_journal import FINISH, READBACK, match, probe, start
 
 from torchfloor import run as module
-from torchfloor.errors import TorchfloorError
 from torchfloor.process import Ended
-from torchfloor.run import run_cell
+from torchfloor.run import alone, run_cell
+from torchfloor.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BACK = READBACK | {"module_version": "1.0", "build": ""}
 PASSED = (start("t.py::a"), probe("t.py::a"))
 FAILED = (start("t.py::b"), probe("t.py::b", "failed", message="2 is not 3"))
+SHORT = (start("t.py::m"), probe("t.py::m", "failed", message="MemoryError"))
+FULL = (start("t.py::f"), probe("t.py::f", "failed", message="No space left on device"))
 SKIPPED = (start("t.py::c"), probe("t.py::c", "skipped", message="not here"))
 BROKEN = {"kind": "broken", "stage": "subject", "message": "no name 'x'", "traceback": ""}
 GOOD = ((BACK, *PASSED, FINISH), Ended(0, timed_out=False, seconds=1))
@@ -58,8 +60,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
 
         monkeypatch.setattr(module._Run, "_install", lambda _self: None)
         monkeypatch.setattr(module._Run, "_pytest", run_pass)
-        matrix = make_matrix(tmp_path)
-        return run_cell(matrix, make_cell(**cell), tmp_path / ".compat", lambda _text: None)
+        storage, planned = Storage(tmp_path / ".compat"), make_cell(**cell)
+        with alone(storage.folder(planned)):
+            return run_cell(make_matrix(tmp_path), planned, storage, lambda _text: None)
 
     return make
 
@@ -84,6 +87,14 @@ def ended(status: int = 1, *, timed_out: bool = False) -> Ended:
         ((BACK, FINISH), ended(5), "errored", "no probe ran"),
         ((BACK, *PASSED, start("t.py::x")), ended(-11), "incompatible", "x: killed by SIGSEGV"),
         ((BACK, start("t.py::x")), ended(0), "incompatible", "x: ended in the middle of it"),
+        ((BACK, start("t.py::x")), ended(-9), "errored", "x: killed by SIGKILL, as a system does"),
+        ((BACK, start("t.py::x")), ended(-15), "errored", "x: killed by SIGTERM"),
+        ((BACK, *FAILED, start("t.py::x")), ended(-9), "incompatible", "t.py::b: 2 is not 3"),
+        ((BACK, *FAILED, start("t.py::x")), ended(-11), "incompatible", "x: killed by SIGSEGV"),
+        ((BACK, *PASSED, *SHORT, FINISH), ended(), "errored", "MemoryError (memory ran out, here"),
+        ((BACK, *SHORT, *FAILED, FINISH), ended(), "incompatible", "2 is not 3 (and 1 more)"),
+        ((BACK, *FULL, FINISH), ended(), "errored", "(the disk is full, or a file grew past"),
+        ((BACK,), ended(-6), "errored", "killed by SIGABRT before the first probe"),
         ((BACK, start("t.py::x")), ended(-9, timed_out=True), "errored", "stopped after 60 s"),
         (
             (BACK, *FAILED, start("t.py::x")),
@@ -97,6 +108,7 @@ def ended(status: int = 1, *, timed_out: bool = False) -> Ended:
         ((), ended(), "errored", "the interpreter ended before the first probe"),
         ((), ended(-9, timed_out=True), "errored", "stopped after 60 s"),
         ((BACK, BROKEN), ended(4), "incompatible", "no name 'x'"),
+        ((BACK, {**BROKEN, "message": "MemoryError"}), ended(4), "errored", "memory ran out"),
         (({**BROKEN, "stage": "dependency"},), ended(4), "errored", "no name 'x'"),
         ((BACK, {**BROKEN, "stage": "dependency"}), ended(4), "errored", "no name 'x'"),
         (
@@ -222,6 +234,12 @@ def test_the_log_of_a_failure_does_not_tell_where_the_project_lies(
     assert str(tmp_path) not in repr(record)
 
 
+def test_logs_of_an_earlier_run_are_not_taken_for_this_ones(run: Runner, tmp_path: Path) -> None:
+    run()
+    run(probes=((), ended()))
+    assert [log.name for log in tmp_path.glob(".compat/logs/*/*")] == ["probes.log"]
+
+
 def test_nothing_but_the_logs_is_left_of_a_cell(run: Runner, tmp_path: Path) -> None:
     run()
     assert not (tmp_path / ".compat/cells/dep1.0-cpu-py311").exists()
@@ -240,17 +258,24 @@ def test_an_interrupted_cell_leaves_no_environment(
     assert not (tmp_path / ".compat/cells/dep1.0-cpu-py311").exists()
 
 
-def test_a_cell_that_another_process_runs_is_refused_and_left_alone(
-    run: Runner, tmp_path: Path
-) -> None:
-    cells = tmp_path / ".compat/cells"
-    (cells / "dep1.0-cpu-py311").mkdir(parents=True)
-    with (
-        FileLock(cells / "dep1.0-cpu-py311.lock"),
-        pytest.raises(TorchfloorError, match=r"dep1\.0-cpu-py311 is being run by another process"),
-    ):
-        run()
-    assert (cells / "dep1.0-cpu-py311").exists()
+def test_a_cell_that_another_process_runs_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "cells/dep1.0-cpu-py311"
+    folder.mkdir(parents=True)
+    (folder / "theirs").touch()
+    lock, said = FileLock(folder.with_name(f"{folder.name}.lock")), list[str]()
+    lock.acquire()
+
+    def release(text: str) -> None:
+        said.append(text)
+        assert (folder / "theirs").exists()
+        lock.release()
+
+    with alone(folder, release) as waited:
+        assert waited
+        assert list(folder.iterdir()) == []
+    assert said == ["another process in this checkout is running it: waiting for its end"]
+    with alone(folder, release) as waited:
+        assert not waited
 
 
 def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
@@ -260,7 +285,7 @@ def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
     monkeypatch.setenv("PYTEST_ADDOPTS", "--maxfail=1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     matrix = make_matrix(write_project(tmp_path).parent)
-    cell = module._Run(matrix, make_cell(), tmp_path / ".compat", print)
+    cell = module._Run(matrix, make_cell(), Storage(tmp_path / ".compat"), print)
     with contextlib.suppress(FileExistsError):
         cell.folder.mkdir(parents=True)
     environment = cell._probe_environment(tmp_path / "journal")
@@ -271,18 +296,3 @@ def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
     assert environment["TORCHFLOOR_SUBJECT"] == "sub"
     assert environment["TORCHFLOOR_DEVICE"] == "cpu"
     assert not {"SECRET_TOKEN", "PYTEST_ADDOPTS"} & set(environment)
-
-
-@pytest.mark.parametrize(
-    ("log", "told"),
-    [
-        ("Resolved\nerror: Failed to fetch\n  Caused by: refused\n", "error: Failed to fetch"),
-        ("  × No solution found\n  ╰─▶ because of numpy\n", "No solution found because of numpy"),
-        ("one\nlast words\n", "last words"),
-        ("", "the installer said nothing"),
-    ],
-)
-def test_the_installers_own_words_are_found(tmp_path: Path, log: str, told: str) -> None:
-    file = tmp_path / "install.log"
-    file.write_text(log, "utf-8")
-    assert module.installer_words(file).startswith(told)

@@ -114,7 +114,7 @@ def test_wheels_without_digests_are_never_taken_for_each_other(
         ([1, 5, 2], 9, 8, 30),
     ],
 )
-def test_what_is_needed_is_the_largest_cells_at_a_time_and_a_reserve(
+def test_what_is_needed_is_the_largest_cells_at_a_time(
     sizes: list[int], jobs: int, least: int, most: int
 ) -> None:
     downloads = [Download(size * GIGA, exact=True) for size in sizes]
@@ -132,5 +132,21 @@ def test_a_disk_that_is_too_small_is_refused_with_what_is_missing(
 ) -> None:
     monkeypatch.setattr("torchfloor.host.free_space", lambda _folder: 3 * GIGA)
     check_space(3 * GIGA, tmp_path)
-    with pytest.raises(SpaceError, match=r"need 10\.0 GB free, and 3\.0 GB are, so 7\.0 GB are"):
+    with pytest.raises(SpaceError, match=r"10\.0 GB are needed, and 3\.0 GB are free, so 7\.0"):
         check_space(10 * GIGA, tmp_path)
+
+
+def test_what_lies_on_disk_once_counts_once_in_whole_blocks(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/file").write_bytes(b"x" * 5000)
+    (tmp_path / "again").hardlink_to(tmp_path / "in/file")
+    (tmp_path / "other").write_bytes(b"y" * 10)
+    assert space.size_of(tmp_path) == 3 * 4096
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0.0 MB"), (16 * 2**20, "16.8 MB"), (GIGA, "1.0 GB"), (0.04e12, "40.0 GB")],
+)
+def test_bytes_are_written_for_a_reader(size: int, words: str) -> None:
+    assert space.in_bytes(size) == words

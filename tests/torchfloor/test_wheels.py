@@ -8,7 +8,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
@@ -121,16 +121,16 @@ def test_an_index_that_does_not_know_the_package_offers_nothing(server: str) -> 
 @pytest.mark.parametrize(
     ("path", "cause"),
     [
-        ("forbidden", "status 403"),
-        ("odd", "UnsupportedContentTypeError"),
-        ("later", "UnsupportedRepoVersionError"),
-        ("broken", ""),
+        ("forbidden", r"does not answer \(status 403\)"),
+        ("odd", r"answers, but not as an index does \(UnsupportedContentTypeError\)"),
+        ("later", r"answers, but not as an index does \(UnsupportedRepoVersionError\)"),
+        ("broken", r"answers, but not as an index does \(JSONDecodeError\)"),
     ],
 )
 def test_an_answer_that_is_no_index_is_named_with_its_cause(
     server: str, path: str, cause: str
 ) -> None:
-    with pytest.raises(IndexUnreachableError, match=f"/{path} does not answer .*{cause}"):
+    with pytest.raises(IndexUnreachableError, match=f"/{path} {cause}"):
         list_wheels("some-dep", f"{server}/{path}", HERE)
 
 
@@ -147,6 +147,50 @@ def test_a_refused_connection_is_told_without_credentials(monkeypatch: pytest.Mo
 def test_credentials_of_an_index_never_name_it(server: str) -> None:
     (wheel,) = list_wheels("some-dep", f"{server.replace('//', '//user:secret@')}/json", HERE)
     assert wheel.index == f"{server}/json"
+
+
+def test_a_release_without_a_wheel_is_told_by_its_source(tmp_path: Path) -> None:
+    for name in (NAME, "some_dep-1.0.tar.gz", "some_dep-1.1.tar.gz", "some_dep-1.2.zip"):
+        (tmp_path / name).write_bytes(b"content")
+    found = list_wheels("some-dep", ".", tmp_path)
+    assert [(str(each.release), each.is_source) for each in found] == [
+        ("1.0", False),
+        ("1.1", True),
+        ("1.2", True),
+    ]
+    assert (found[1].tags, found[1].build) == (frozenset(), ())
+    assert found[1].withheld == "no wheel, only source, and nothing is built here"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"hashes": {"sha256": "CD" * 32}}, "cd" * 32),
+        ({"hashes": {"sha256": "cd#egg=x"}}, None),
+        ({"hashes": {"md5": "ab" * 16}}, None),
+        ({"hashes": {}}, None),
+    ],
+)
+def test_a_digest_is_one_or_there_is_none(
+    server: str, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], expected: str | None
+) -> None:
+    page = json.loads(JSON)
+    page["files"][0] |= changes
+    kind = "application/vnd.pypi.simple.v1+json"
+    monkeypatch.setitem(PAGES, "/edited/some-dep/", (200, kind, json.dumps(page)))
+    (wheel,) = list_wheels("some-dep", f"{server}/edited", HERE)
+    assert wheel.sha256 == expected
+
+
+def test_a_file_name_that_is_more_than_a_name_is_passed_over(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = json.loads(JSON)
+    names = ("some_dep-1.0-py3-none-any.<b>.whl", "some_dep-1.0-py3-none-any|x.whl")
+    page["files"] = [page["files"][0] | {"filename": name} for name in names]
+    kind = "application/vnd.pypi.simple.v1+json"
+    monkeypatch.setitem(PAGES, "/odd-names/some-dep/", (200, kind, json.dumps(page)))
+    assert list_wheels("some-dep", f"{server}/odd-names", HERE) == []
 
 
 def test_a_folder_offers_its_wheels_with_their_digests(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,9 +13,10 @@ import pytest
 from filelock import FileLock
 from tests.torchfloor.builders import HOST, make_record, write_project
 
-from torchfloor.errors import TorchfloorError
+from torchfloor.errors import StorageError, TorchfloorError
 from torchfloor.matrix import read_matrix
 from torchfloor.records import write_record
+from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace, choose
 
 if TYPE_CHECKING:
@@ -113,7 +116,7 @@ def test_a_cell_is_obtained_once_and_then_told_as_reused(
 ) -> None:
     made: list[str] = []
 
-    def run_cell(_matrix: object, cell: Cell, _folder: Path, _say: object) -> Record:
+    def run_cell(_matrix: object, cell: Cell, _storage: Storage, _say: object) -> Record:
         made.append(cell.id)
         digests = workspace.inputs.of(cell.version, cell.flavour)
         record = make_record(cell)
@@ -126,11 +129,32 @@ def test_a_cell_is_obtained_once_and_then_told_as_reused(
     monkeypatch.setattr("torchfloor.run.run_cell", run_cell)
     cell = workspace.plan().cells[0]
     said: list[str] = []
-    first = workspace.obtain(cell, said.append)
-    assert workspace.obtain(cell, said.append) == first
+    storage = Storage(workspace.folder)
+    first = workspace.obtain(cell, storage, said.append)
+    assert workspace.obtain(cell, storage, said.append) == first
     assert made == [cell.id]
     assert said == ["nothing changed since 2026-01-02 12:00 UTC: reused"]
     assert (workspace.folder / "COMPATIBILITY.md").read_text("utf-8").startswith("# Compatibility")
+
+
+def test_a_record_has_the_room_that_its_cell_leaves_on_a_full_disk(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, storage = workspace.plan().cells[0], Storage(workspace.folder)
+
+    def run_cell(_matrix: object, cell: Cell, storage: Storage, _say: object) -> Record:
+        (storage.folder(cell) / "env").touch()
+        return make_record(cell)
+
+    def write(record: Record, folder: Path) -> Path:
+        if (storage.folder(cell) / "env").exists():
+            raise StorageError(folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        return write_record(record, folder)
+
+    monkeypatch.setattr("torchfloor.run.run_cell", run_cell)
+    monkeypatch.setattr("torchfloor.workspace.write_record", write)
+    workspace.obtain(cell, storage, lambda _text: None)
+    assert [file.stem for file in workspace.records.iterdir()] == [cell.id]
 
 
 def test_a_folder_that_another_run_works_in_is_not_swept(workspace: Workspace) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from torchfloor.errors import ConfigError
+from torchfloor.output import printable
 from torchfloor.report.model import LEFT_OUT
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _full_row(row: Row) -> tuple[str, ...]:
         _escape(row.build) or "–",
         row.python,
         _escape(row.path) or "–",
-        row.error or "–",
+        _escape(row.error) or "–",
         row.speed or "–",
         row.trouble or "–",
         _outcome(row),
@@ -235,12 +236,12 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _escape(text: str) -> str:
     """Keep what came from outside from being markup, or from ending a table's cell or line."""
-    return " ".join(_MARKUP.sub(r"\\\g<0>", text).split())
+    return " ".join(_MARKUP.sub(r"\\\g<0>", printable(text)).split())
 
 
 def _code(text: str) -> str:
     """Show a name or a signature as code, unless it holds what cannot stand in a code span."""
     if "`" in text or "\\" in text:
         return _escape(text)
-    text = " ".join(text.replace("|", "\\|").split())
+    text = " ".join(printable(text).replace("|", "\\|").split())
     return f"`{text}`"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from torchfloor.output import printable
 from torchfloor.report.model import LEFT_OUT
 from torchfloor.verdict import name_cells
 
@@ -74,11 +75,11 @@ def _table(rows: Iterable[Row], baseline: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     time = f"time / {baseline}" if baseline else "time"
     for heading in ("cell", "build", "path", "largest error", time, "outcome"):
-        table.add_column(Text(heading), no_wrap=True)
+        table.add_column(Text(printable(heading)), no_wrap=True)
     for row in rows:
         texts = (row.cell, row.build, row.path, row.error, row.speed)
         outcome = Text(_outcome(row), style=_STYLES[row.outcome])
-        table.add_row(*(Text(text or "–") for text in texts), outcome)
+        table.add_row(*(Text(printable(text) or "–") for text in texts), outcome)
     return table
 
 

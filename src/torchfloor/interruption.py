@@ -1,0 +1,56 @@
+"""Being told to stop, in whatever way: clean up, then end."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["end_with_parent", "heed_interruption", "interrupted"]
+
+interrupted = threading.Event()
+"""Whether this process has been told to stop."""
+
+_GLANCE = 0.5
+"""Seconds between two looks at the parent."""
+
+
+def heed_interruption() -> None:
+    """From now on, take being terminated, or losing the terminal, for Ctrl-C."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # What starts a command in the background, such as nohup, has some of them ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    interrupted.set()
+    raise KeyboardInterrupt
+
+
+def end_with_parent() -> None:
+    """From now on, take the end of the process that started this one for a termination.
+
+    A nox that is killed leaves its worker processes running, and they hold the locks of their
+    cells.
+    """
+    import psutil  # noqa: PLC0415 - not worth importing where cells are only listed
+
+    heed_interruption()
+    parent = psutil.Process().parent()
+
+    def watch() -> None:
+        while psutil.Process().parent() == parent:
+            time.sleep(_GLANCE)
+        if hasattr(signal, "pthread_kill"):  # which wakes it, whatever it waits for
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        else:
+            _thread.interrupt_main(signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

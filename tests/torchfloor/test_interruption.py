@@ -1,0 +1,51 @@
+"""Being told to stop: by a signal, or by the end of the process that started this one."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+WAITING = """
+import threading
+from torchfloor import interruption
+interruption.{call}()
+try:
+    print("ready", flush=True)
+    threading.Event().wait(60)
+except KeyboardInterrupt:
+    print("interrupted", interruption.interrupted.is_set(), flush=True)
+"""
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {code!r}], stdout=subprocess.PIPE, text=True)
+child.stdout.readline()
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def start(code: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_every_way_of_being_stopped_is_an_interruption(name: str) -> None:
+    with start(WAITING.replace("{call}", "heed_interruption")) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(getattr(signal, name))
+        assert process.stdout.read() == "interrupted True\n"
+
+
+def test_a_process_whose_parent_is_killed_is_interrupted() -> None:
+    code = WAITING.replace("{call}", "end_with_parent")
+    with start(PARENT.format(code=code)) as process:
+        assert process.stdout is not None
+        child = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    assert child.wait(timeout=20) is None
