@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,16 +16,16 @@ from filelock import FileLock, Timeout
 from torchfloor import __version__, host, install
 from torchfloor.errors import SpaceError
 from torchfloor.journal import Journal, read_journal, read_timings
+from torchfloor.judgement import describe_end, judge_probes
 from torchfloor.output import (
     bounded_files,
     installer_words,
-    name_shortage,
     tidy_log,
     without_addresses,
 )
 from torchfloor.process import Ended, end_strays, execute
 from torchfloor.provenance import INCELL, Inputs
-from torchfloor.readback import find_differences, make_environment, make_identity
+from torchfloor.readback import make_environment, make_identity
 from torchfloor.record import (
     SCHEMA,
     Failure,
@@ -32,7 +33,6 @@ from torchfloor.record import (
     Provenance,
     Record,
     Timing,
-    unexpected_mismatch,
 )
 from torchfloor.records import storing
 from torchfloor.space import Download, resolve_download, size_of
@@ -49,10 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["alone", "run_cell"]
 
 _LOG_TAIL = 4000
-_CRASHES = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
-"""Signals that a process brings upon itself; any other comes from outside."""
-_NOT_COLLECTED = 4
-"""pytest's exit status where it cannot begin: a conftest.py that cannot be imported, say."""
 _NO_TESTS = 5
 """pytest's exit status where a pass selects nothing."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
@@ -105,9 +101,8 @@ class _Run:
 
     def record(self) -> Record:
         """Go through the stages, and tell how far they came."""
-        shutil.rmtree(
-            self.logs, ignore_errors=True
-        )  # of an earlier run, which may have come further
+        # Those of an earlier run, which may have come further.
+        shutil.rmtree(self.logs, ignore_errors=True)
         try:
             self.logs.mkdir(parents=True)
             self._install()
@@ -141,7 +136,7 @@ class _Run:
             ended = self._execute("install", command, environment)
             if ended.timed_out or ended.status != 0:
                 words = installer_words(self._printed("install"))
-                self._stop("errored", "install", self._why(ended, words))
+                self._stop("errored", "install", describe_end(ended, self.matrix.timeout, words))
         python = install.environment_python(self.environment)
         environment["UV_CACHE_DIR"] = str(cache)
         self.download = resolve_download(self.cell, environment, python)
@@ -161,52 +156,15 @@ class _Run:
 
     def _probe(self) -> None:
         ended = self._pytest("probes", ["-m", "not timing"])
-        self.journal = journal = read_journal(self.folder / "probes.jsonl", self._neutral)
-        self._check_imports(journal, ended)
-        failed = [probe for probe in journal.probes if probe.outcome == "failed"]
-        blamed = [probe for probe in failed if not name_shortage(probe.message)]
-        crashed = ended.signal in {"", *_CRASHES} and not ended.timed_out
-        # What failed before it was stopped from outside is evidence all the same.
-        if journal.unfinished and (crashed or not blamed):
-            why = self._why(ended, "ended in the middle of it")
-            outcome: Outcome = "incompatible" if crashed else "errored"
-            self._stop(outcome, "probes", f"{journal.unfinished}: {why}")
-        passed = [probe for probe in journal.probes if probe.outcome == "passed"]
-        told = f"{len(passed)} probe{'s' if len(passed) != 1 else ''} passed" + (
-            f", {len(failed)} failed" if failed else ""
-        )
-        self.say(f"{told} in {self.seconds['probes']:.0f} s{'' if failed else '; timings'}")
-        if failed:
-            first = (blamed or failed)[0]
-            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-            told = f"{first.probe}: {first.message}{more}"
-            self._stop("incompatible" if blamed else "errored", "probes", _explain(told))
-        if mismatch := unexpected_mismatch(journal.matches, journal.probes):
-            what = ", ".join(filter(None, (mismatch.subject, mismatch.capability, mismatch.dtype)))
-            self._stop("incompatible", "probes", f"{what}: wrong, though its probe passed")
-        if not passed:
-            killed = self._why(ended, "")
-            why = f"{killed} before the first probe" if killed else "no probe ran"
-            if ended.status == _NOT_COLLECTED:
-                why = "pytest could not load the probes (see the log)"
-            self._stop("errored", "probes", f"{why}: nothing is known about this release")
-        if not journal.finished or ended.status != 0:
-            self._stop("errored", "probes", self._why(ended, "pytest did not come to its end"))
-
-    def _check_imports(self, journal: Journal, ended: Ended) -> None:
-        """Tell a broken dependency (no evidence) from a broken subject (evidence)."""
-        broken, readback = journal.broken, journal.readback
-        if broken is not None and broken.stage != "subject":
-            self._stop("errored", "dependency", _explain(broken.message))
-        if readback is None:
-            why = self._why(ended, "the interpreter ended before the first probe")
-            self._stop("errored", "dependency", why)
-        if differences := find_differences(self.cell, readback):
-            self._stop("errored", "readback", "; ".join(differences))
-        if broken is not None:  # only now: a subject that breaks on another release proves nothing
-            short = name_shortage(broken.message)
-            outcome: Outcome = "errored" if short else "incompatible"
-            self._stop(outcome, "subject", _explain(broken.message))
+        self.journal = read_journal(self.folder / "probes.jsonl", self._neutral)
+        judgement = judge_probes(self.cell, self.journal, ended, self.matrix.timeout)
+        counts = Counter(probe.outcome for probe in self.journal.probes)
+        passed, failed = counts["passed"], counts["failed"]
+        told = f"{passed} probe{'s' if passed != 1 else ''} passed"
+        told += f", {failed} failed" if failed else ""
+        self.say(f"{told} in {self.seconds['probes']:.0f} s{'' if judgement else '; timings'}")
+        if judgement:
+            self._stop(*judgement)
 
     def _time(self) -> Failure | None:
         """Take the timings; one cell at a time, so that cells do not disturb each other."""
@@ -220,7 +178,8 @@ class _Run:
         if failed:
             return self._failure("timings", f"{failed[0].probe}: {failed[0].message}")
         if ended.timed_out or ended.status not in {0, _NO_TESTS}:
-            return self._failure("timings", self._why(ended, "pytest did not come to its end"))
+            why = describe_end(ended, self.matrix.timeout, "pytest did not come to its end")
+            return self._failure("timings", why)
         return None
 
     def _pytest(self, stage: str, selection: list[str]) -> Ended:
@@ -269,13 +228,6 @@ class _Run:
                 tidy_log(log)
         self.seconds[stage] = round(self.seconds.get(stage, 0) + ended.seconds, 1)
         return ended
-
-    def _why(self, ended: Ended, otherwise: str) -> str:
-        if ended.timed_out:
-            return f"stopped after {self.matrix.timeout} s, the timeout in matrix.yaml"
-        if ended.signal == "SIGKILL":
-            return _explain("killed by SIGKILL, as a system does that runs out of memory")
-        return f"killed by {ended.signal}" if ended.signal else otherwise
 
     def _stop(self, outcome: Outcome, stage: str, message: str) -> NoReturn:
         raise _Stopped(outcome, self._failure(stage, message))
@@ -370,13 +322,3 @@ def empty(folder: Path) -> None:
     if folder.exists():
         end_strays(folder)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _explain(message: str) -> str:
-    """Add to an error that is the machine's own what is to be done about it."""
-    short = name_shortage(message)
-    advice = {
-        "memory": "memory ran out, here or under a limit; free some, or raise the limit",
-        "disk": "the disk is full, or a file grew past its limit; free some space",
-    }
-    return f"{message} ({advice[short]})" if short else message
