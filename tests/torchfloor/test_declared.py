@@ -91,3 +91,18 @@ def test_a_file_that_is_no_text_is_a_mistake(tmp_path: Path) -> None:
 
 def test_the_matrix_asks_for_the_floor_of_its_own_package(tmp_path: Path) -> None:
     assert read_matrix(write_project(tmp_path, floor="dep>=1.7")).declared == Version("1.7")
+
+
+@pytest.mark.parametrize(
+    "content", ["x = " + "9" * 5000, "x = " + "[" * 100_000, "x = '\ud800'", "#" * 2**20 + "\n"]
+)
+def test_a_file_that_no_parser_takes_is_a_mistake(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_bytes(content.encode(errors="surrogatepass"))
+    with pytest.raises(ConfigError, match=r"pyproject\.toml: 1 mistake\n  cannot be read: "):
+        declared_floor(file, "some-dep")
+
+
+def test_a_bound_of_more_digits_than_python_reads_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no lower bound for some-dep"):
+        floor_of(tmp_path, f'[project]\ndependencies = ["some-dep>={"9" * 5000}"]\n')

@@ -112,7 +112,7 @@ def test_the_installer_gets_what_it_needs_of_the_environment_and_no_more(
 
 
 def test_uv_is_the_one_installed_beside_the_harness() -> None:
-    done = subprocess.run([host.uv(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([host.uv(), "--version"], capture_output=True, text=True, check=True)  # noqa: S603 - the harness's own uv
     assert done.stdout.startswith("uv ")
 
 
