@@ -155,18 +155,18 @@ def _run(options: argparse.Namespace) -> int:
 def _run_cell(
     workspace: Workspace, storage: Storage, cell: Cell, place: str, *, fresh: bool
 ) -> bool:
-    """Run a cell, and tell whether there is a record of it; the others run all the same."""
+    """Run a cell, and tell whether it came to evidence; the others run all the same."""
 
     def say(text: str) -> None:
         print(f"{place} {cell.id}: {text}", flush=True)  # noqa: T201
 
     say("starts")
     try:
-        workspace.obtain(cell, storage, say, fresh=fresh)
+        record = workspace.obtain(cell, storage, say, fresh=fresh)
     except StorageError as error:
         say(f"no record: {error}")
         return False
-    return True
+    return not (cell.promised and record.outcome == "errored")
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -127,7 +127,8 @@ class Workspace:
             fresh: Run it even if there is a current record.
 
         Returns:
-            The record; it has been written, and the table rendered anew.
+            The record; it has been written, unless it is errored and there is a current one, and
+            the table rendered anew.
 
         Raises:
             StorageError: If the record cannot be written.
@@ -147,7 +148,11 @@ class Workspace:
             if waited and (record := self._reuse(cell, tell)):
                 return record
             record = run_cell(self.matrix, cell, storage, tell)
-            self._write(record, storage.folder(cell))
+            kept = self.current_record(cell) if record.outcome == "errored" else None
+            if kept is None:
+                self._write(record, storage.folder(cell))
+            else:  # what went wrong here says nothing against it
+                tell(f"errored; the record of {_minute(kept)} stays, since nothing has changed")
         try:
             self.render()
         except StorageError as error:
@@ -157,7 +162,7 @@ class Workspace:
     def _reuse(self, cell: Cell, say: Callable[[str], None]) -> Record | None:
         record = self.current_record(cell)
         if record is not None:
-            say(f"nothing changed since {record.provenance.finished:%Y-%m-%d %H:%M} UTC: reused")
+            say(f"nothing changed since {_minute(record)}: reused")
         return record
 
     def _write(self, record: Record, folder: Path) -> None:
@@ -226,6 +231,10 @@ def this_host() -> Host:
         platforms=tuple(platform_tags()),
         devices=frozenset({"cuda"} if host.has_cuda_device() else ()),
     )
+
+
+def _minute(record: Record) -> str:
+    return f"{record.provenance.finished:%Y-%m-%d %H:%M} UTC"
 
 
 def _read_plan(file: Path) -> _CachedPlan | None:

@@ -135,6 +135,19 @@ def test_a_release_that_has_no_wheel_for_the_cell_is_unavailable(
     assert f"cpu: unavailable for {release}: {reason}" in session.ran.output
 
 
+def test_what_goes_wrong_here_replaces_no_evidence(tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    with serving(tmp_path / "wheels") as index:
+        project = make_project(tmp_path, {"1.0": tiny.GOOD}, indexes=index.url)
+        assert project.torchfloor("run").status == 0
+        before = project.records()
+        index.plant(wheel_of("1.0"), faults.status(404))
+        ran = project.torchfloor("run", "--fresh", "--discard")
+    assert ran.status == 1, ran.output
+    assert "errored; the record of 20" in ran.output
+    assert project.records() == before
+
+
 def test_the_other_cells_are_unharmed(session: Session) -> None:
     records = session.project.records()
     assert set(records) == {"1.0", *PLANTED, "1.8", "1.13", "1.14"}
