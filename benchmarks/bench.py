@@ -17,9 +17,10 @@ from packaging.version import InvalidVersion, Version
 from torchfloor import host, install
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
 from torchfloor.matrix import read_matrix
+from torchfloor.output import installer_words, tidy_log
 from torchfloor.process import execute
 from torchfloor.provenance import INCELL, digest_of
-from torchfloor.run import alone, installer_words
+from torchfloor.run import alone
 from torchfloor.space import check_space, estimate_downloads, needed_space
 from torchfloor.wheels import default_index
 from torchfloor.workspace import Workspace
@@ -153,13 +154,17 @@ class _Bench:
     def _install(self) -> None:
         self.say(f"{self.cell.id}: install")
         uv, environment = host.uv(), host.uv_environment(default_index())
+        source, cache = self.folder / "requirements.txt", self.folder / "cache"
+        install.write_requirements(self.cell, source)
         for command in (
             install.create_arguments(uv, self.cell, self.environment),
-            install.install_arguments(uv, self.cell, self.environment, self.folder / "cache"),
+            install.install_arguments(uv, source, self.environment, cache),
         ):
             log = self.logs / "install.log"
             if not self._execute(command, environment, log, self.timeout):
-                msg = f"{self.cell.id} could not be installed: {installer_words(log)}"
+                tidy_log(log)
+                words = installer_words(log.read_text("utf-8"))
+                msg = f"{self.cell.id} could not be installed: {words}"
                 raise TorchfloorError(msg)
 
     def _run(self, what: str, into: type[T], *arguments: str) -> T:

@@ -1,4 +1,4 @@
-"""Cell -> the installer's arguments. Pure functions; `torchfloor.run` carries them out."""
+"""Cell -> what the installer is told; `torchfloor.run` carries it out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "install_arguments",
     "requirements",
     "resolve_arguments",
+    "write_requirements",
 ]
 
 IN_CELL = ("pytest>=7.4", "pytest-benchmark>=4", "pytest-timeout>=2.2")
@@ -36,6 +37,15 @@ def requirements(cell: Cell) -> tuple[str, ...]:
     return (f"{cell.package} @ {cell.wheel.url}{digest}", *cell.companions, *IN_CELL)
 
 
+def write_requirements(cell: Cell, source: Path) -> None:
+    """Write what a cell installs for the installer, and nobody else, to read.
+
+    Every user of the machine can read a command line, and URLs may hold credentials.
+    """
+    source.touch(mode=0o600)
+    source.write_text("\n".join(requirements(cell)), "utf-8")
+
+
 def create_arguments(uv: str, cell: Cell, environment: Path) -> list[str]:
     """Arguments that create a cell's empty environment.
 
@@ -48,10 +58,9 @@ def create_arguments(uv: str, cell: Cell, environment: Path) -> list[str]:
 def install_arguments(uv: str, source: Path, environment: Path, cache: Path) -> list[str]:
     """Arguments that install the requirements in `source` into a cell's environment.
 
-    They stand in a file, since every user of the machine can read a command line, and they may
-    hold credentials. The cache is the cell's own and lies beside the environment, so that files
-    are linked instead of copied and removing one folder frees everything. Nothing is built: that
-    would run a source distribution's code before there is a cell to run it in.
+    The cache lies on the environment's file system, so that files are linked instead of copied.
+    Nothing is built: that would run a source distribution's code before there is a cell to run
+    it in.
     """
     python = str(environment_python(environment))
     return [

@@ -126,8 +126,7 @@ class _Run:
         uv, environment = host.uv(), host.uv_environment(default_index())
         cache = self.storage.cache(self.cell)
         source = self.folder / "requirements.txt"
-        source.touch(mode=0o600)
-        source.write_text("\n".join(install.requirements(self.cell)), "utf-8")
+        install.write_requirements(self.cell, source)
         commands = [
             install.create_arguments(uv, self.cell, self.environment),
             install.install_arguments(uv, source, self.environment, cache),
