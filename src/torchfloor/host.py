@@ -79,7 +79,7 @@ def search_path() -> str:
     pyenv puts shims on the path that fail for every version but the active one; the real
     folders go before them.
     """
-    return os.pathsep.join([*_pyenv_folders(), os.environ["PATH"]])
+    return os.pathsep.join([*_pyenv_folders(), os.environ.get("PATH", os.defpath)])
 
 
 def uv_environment(index: str) -> dict[str, str]:

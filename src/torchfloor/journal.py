@@ -122,12 +122,12 @@ def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
 
     Args:
         file: The JSON-lines file; it need not exist.
-        mend: Applied to its text first.
+        mend: Applied to each text in it.
 
     Returns:
         What it tells.
     """
-    found = _findings(mend(_read(file)))
+    found = _findings(_read(file), mend)
     probes = found[Probe]
     started = {start.probe for start in found[_Start]}
     return Journal(
@@ -154,7 +154,7 @@ def _read(file: Path) -> str:
         return ""
 
 
-def _findings(journal: str) -> dict[type, list[Any]]:
+def _findings(journal: str, mend: Callable[[str], str]) -> dict[type, list[Any]]:
     """Read what each line tells; a line that tells nothing costs only itself.
 
     No failure gets lost with it: the start of a probe without its end is a failure as well.
@@ -162,20 +162,20 @@ def _findings(journal: str) -> dict[type, list[Any]]:
     found: dict[type, list[Any]] = defaultdict(list)
     for text in journal.splitlines():
         with contextlib.suppress(ValueError, RecursionError):
-            line = msgspec.json.encode(_clean(json.loads(text)))
+            line = msgspec.json.encode(_clean(json.loads(text), mend))
             into = _KINDS.get(msgspec.json.decode(line, type=_Line).kind, _Line)
             found[into].append(msgspec.json.decode(line, type=into))
     return found
 
 
-def _clean(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Make every text in a JSON value printable: a release decides what is in there."""
+def _clean(value: Any, mend: Callable[[str], str]) -> Any:  # noqa: ANN401 - any JSON value
+    """Mend every text in a JSON value, and make it printable: a release decides what it is."""
     if isinstance(value, str):
-        return printable(value)
+        return printable(mend(value))
     if isinstance(value, list):
-        return [_clean(each) for each in value]
+        return [_clean(each, mend) for each in value]
     if isinstance(value, dict):
-        return {printable(key): _clean(each) for key, each in value.items()}
+        return {printable(key): _clean(each, mend) for key, each in value.items()}
     return value
 
 

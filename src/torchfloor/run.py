@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["alone", "run_cell"]
 
 _LOG_TAIL = 4000
+_ATTEMPTS = 3
 _NO_TESTS = 5
 """pytest's exit status where a pass selects nothing."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
@@ -108,12 +109,14 @@ class _Run:
             self._install()
             self._probe()
             failure = self._time()
+            self._check_inputs()
             outcome: Outcome = "compatible"
         except _Stopped as stopped:
             outcome, failure = stopped.outcome, stopped.failure
         except OSError as error:  # the disk is full, say: nothing is known about the release
             outcome, failure = "errored", self._failure(self.stage, error.strerror or str(error))
-        self._guard_kept()
+        finally:
+            self._guard_kept()
         return self._make_record(outcome, failure)
 
     def _install(self) -> None:
@@ -181,6 +184,12 @@ class _Run:
             return self._failure("timings", why)
         return None
 
+    def _check_inputs(self) -> None:
+        """Make no evidence from a mixture: files may have been edited while the cell ran."""
+        if Inputs(self.matrix).of(self.cell.version, self.cell.flavour) != self.digests:
+            what = "the subject, the probes or the matrix changed while the cell ran"
+            self._stop("errored", "probes", f"{what}; run it again")
+
     def _pytest(self, stage: str, selection: list[str]) -> Ended:
         journal = self.folder / f"{stage}.jsonl"
         command = [
@@ -204,6 +213,9 @@ class _Run:
         return {
             **passed_on,
             "HOME": str(temporary),
+            # Bytecode of the subject and the probes that another cell left may be that of other
+            # code: a file's size and time do not always tell.
+            "PYTHONPYCACHEPREFIX": str(temporary / "pycache"),
             "TMPDIR": str(temporary),
             "PYTHONPATH": os.pathsep.join([str(INCELL), str(self.matrix.subject.parent)]),
             "OMP_NUM_THREADS": "1",
@@ -243,7 +255,8 @@ class _Run:
         """Leave this machine's folders and the index's address out of what is published."""
         folders = {self.folder: "<cell>", self.matrix.root: "<project>", Path.home(): "~"}
         for folder, name in folders.items():
-            text = text.replace(str(folder), name)
+            if folder != Path(folder.anchor):  # the home of some daemons
+                text = text.replace(str(folder), name)
         return without_addresses(text)
 
     def _make_record(self, outcome: Outcome, failure: Failure | None) -> Record:
@@ -312,12 +325,17 @@ def alone(folder: Path, say: Callable[[str], object] = print) -> Iterator[bool]:
             folder.mkdir()
         yield waited
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        empty(folder)
         lock.release()
 
 
 def empty(folder: Path) -> None:
-    """Remove a cell's folder, and end what a run that was killed has left running in it."""
-    if folder.exists():
+    """Remove a cell's folder, and end what was left running in it.
+
+    What is interrupted while it starts a process may have to look twice for it.
+    """
+    for _ in range(_ATTEMPTS):
+        if not folder.exists():
+            return
         end_strays(folder)
         shutil.rmtree(folder, ignore_errors=True)

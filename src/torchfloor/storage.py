@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from torchfloor import host
+from torchfloor.files import read_bounded
 from torchfloor.space import MARGIN, Download, check_space, needed_space
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = ["Storage", "linked_files", "space_to_keep"]
 
 _RESERVE = 2 * 2**30
 """Bytes that stay free for everyone else, or nothing is kept."""
+_MAX_NOTE = 4096
 _GLANCE = 0.2
 """Seconds between two looks for a free turn."""
 _PATIENCE = 10
@@ -78,8 +80,10 @@ class Storage:
 
     def has(self, cell: Cell) -> bool:
         """Tell whether an earlier run has kept what a cell downloads."""
-        note = self._note(cell)
-        return note.exists() and note.read_text("utf-8") == _name(cell)
+        try:
+            return read_bounded(self._note(cell), _MAX_NOTE).decode() == _name(cell)
+        except (OSError, ValueError):  # no note of ours
+            return False
 
     def note(self, cell: Cell) -> None:
         """Note that what a cell downloads is in the cache now, if that is kept."""

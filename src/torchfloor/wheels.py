@@ -16,8 +16,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
     canonicalize_name,
     parse_sdist_filename,
     parse_wheel_filename,
@@ -323,6 +321,6 @@ def _is_of(package: str, filename: str) -> bool:
     parse = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
     try:
         own = parse(filename)[0] == canonicalize_name(package)
-    except (InvalidSdistFilename, InvalidWheelFilename):
+    except ValueError:  # as it says of names that are none, and Python of numbers without end
         return False
     return own and _FILENAME.fullmatch(filename) is not None

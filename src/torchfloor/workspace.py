@@ -109,6 +109,7 @@ class Workspace:
             and record.identity is not None
             and record.identity.wheel == cell.wheel.filename
             and record.identity.sha256 == cell.wheel.sha256
+            and record.identity.sha256 is not None  # else it may be another one by now
             and record.environment is not None
             and record.environment.machine == host.machine()
             and self.inputs.made(record)

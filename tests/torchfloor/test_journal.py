@@ -117,7 +117,7 @@ def test_what_has_no_shape_does_not_leave_the_journal(tmp_path: Path) -> None:
 def test_a_journal_without_an_end_is_no_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MAX_BYTES", 2_000)
+    monkeypatch.setattr(module, "_LONGEST", 2_000)
     flood = ({"kind": "note", "subject": "s", "key": str(n), "value": "x"} for n in range(99))
     journal = read(tmp_path, READBACK, start("a"), probe("a"), *flood, FINISH)
     assert [each.probe for each in journal.probes] == ["a"]
