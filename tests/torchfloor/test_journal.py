@@ -230,3 +230,11 @@ def test_ratios_are_kept_in_order(tmp_path: Path) -> None:
         Ratio("small", "call", "loop", **values),
         Ratio("big", "call", "loop", **values),
     )
+
+
+def test_a_text_is_mended_after_it_is_read_so_that_no_line_is_lost(tmp_path: Path) -> None:
+    file = tmp_path / "probes.jsonl"
+    note = {"kind": "note", "subject": "s", "key": "from", "value": "https://h/x.whl?a=b"}
+    file.write_text(json.dumps(note) + "\n", "utf-8")
+    journal = read_journal(file, lambda text: text.partition("?")[0])
+    assert [each.value for each in journal.notes] == ["https://h/x.whl"]

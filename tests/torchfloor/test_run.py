@@ -71,6 +71,23 @@ def ended(status: int = 1, *, timed_out: bool = False) -> Ended:
     return Ended(status, timed_out=timed_out, seconds=1)
 
 
+@pytest.mark.parametrize("edited", ["src/sub/__init__.py", "probes/test_it.py"])
+def test_what_was_edited_while_the_cell_ran_makes_no_evidence(
+    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    file = tmp_path / edited
+
+    def edit(_self: module._Run) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("another = True\n", "utf-8")
+
+    monkeypatch.setattr(module._Run, "_probe", edit)
+    record = run()
+    assert record.failure is not None
+    assert record.outcome == "errored"
+    assert "changed while the cell ran; run it again" in record.failure.message
+
+
 @pytest.mark.parametrize(
     ("lines", "end", "outcome", "told"),
     [

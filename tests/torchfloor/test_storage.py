@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -86,3 +87,15 @@ def test_a_cell_that_does_not_fit_is_refused_with_what_is_missing(
     storage.check(NEW)
     with pytest.raises(SpaceError, match=r"3\.0 GB are needed, and 1\.0 GB are free, so 2\.0 GB"):
         storage.check(OLD)
+
+
+def test_what_stands_in_the_place_of_a_note_is_none(kept: Storage) -> None:
+    note = kept._note(OLD)
+    assert kept.has(OLD)
+    for put in (lambda: os.mkfifo(note), note.mkdir, lambda: note.write_bytes(b"\xff")):
+        note.unlink()
+        put()
+        assert not kept.has(OLD)
+        if note.is_dir():
+            note.rmdir()
+            note.touch()

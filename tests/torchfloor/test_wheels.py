@@ -34,6 +34,7 @@ HTML = f"""<!DOCTYPE html><html><body>
 <a href="some_dep-1.2-py3-none-any.whl" data-yanked="broken">some_dep-1.2-py3-none-any.whl</a>
 <a href="some_dep-1.0.tar.gz">some_dep-1.0.tar.gz</a>
 <a href="some_dep-odd.whl">some_dep-odd.whl</a>
+<a href="x.whl">some_dep-1.{"9" * 5000}-py3-none-any.whl</a>
 <a href="other-1.0-py3-none-any.whl">other-1.0-py3-none-any.whl</a>
 </body></html>"""
 JSON = json.dumps(
