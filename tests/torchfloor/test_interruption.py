@@ -10,8 +10,10 @@ import psutil
 import pytest
 
 WAITING = """
-import threading
+import signal, threading
 from torchfloor import interruption
+for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    signal.signal(getattr(signal, name), signal.SIG_DFL)  # what runs the tests may ignore some
 interruption.{call}()
 try:
     print("ready", flush=True)
