@@ -6,7 +6,7 @@ import _thread
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -29,9 +29,11 @@ def heed_interruption() -> None:
             signal.signal(number, _interrupt)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    interrupted.set()
-    raise KeyboardInterrupt
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    # Who is told twice to end is cleaning up; only Ctrl-C, pressed again, is impatient.
+    if number == signal.SIGINT or not interrupted.is_set():
+        interrupted.set()
+        raise KeyboardInterrupt
 
 
 def end_with_parent() -> None:

