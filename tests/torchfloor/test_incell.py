@@ -6,16 +6,18 @@ import json
 import math
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from torchfloor_incell import facts, wording
+from torchfloor_incell import race as race_module
 from torchfloor_incell.distance import digest, relative_error, worst
 from torchfloor_incell.journal import Journal, finite
 from torchfloor_incell.observe import observing, resolve
@@ -224,7 +226,7 @@ def test_two(n, evidence): evidence.compare("norm", [1.0], [1.0], 0.0)
 def test_matches_are_written_before_they_fail(cell: Cell) -> None:
     lines = cell.run("""
 import math, pytest
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 @pytest.mark.capability("thirds")
 def test_right(evidence):
@@ -323,7 +325,7 @@ def test_names_resolve_through_packages_and_classes() -> None:
 
 def test_ratios_are_against_the_baseline_of_the_same_round(cell: Cell) -> None:
     lines = cell.run("""
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 entered = []
 @contextmanager
 def setting():
@@ -356,6 +358,27 @@ def test_no_candidate_of_a_race_always_follows_the_same_one() -> None:
         name: {pair[0] for pair in pairwise(order[-36:]) if pair[1] == name} for name in "abcd"
     }
     assert all(len(names - {name}) > 1 for name, names in before.items())
+
+
+def test_no_candidate_of_a_race_pays_for_what_another_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = {"now": 0.0, "left": 0.0}
+    monkeypatch.setattr(race_module, "time", SimpleNamespace(perf_counter=lambda: clock["now"]))
+
+    def leave() -> None:
+        clock.update(now=clock["now"] + 5, left=9)
+
+    def clear_up() -> None:
+        clock.update(now=clock["now"] + 1 + clock["left"], left=0)
+
+    def work() -> None:
+        clock.update(now=clock["now"] + 1)
+
+    calls = {"leaving": leave, "clearing": clear_up, "baseline": work}
+    ratios = race({name: Runner(calls[name], nullcontext, int) for name in calls}, "baseline", 9)
+    assert (ratios["clearing"].low, ratios["clearing"].high) == (1.0, 1.0)
+    assert ratios["leaving"].median == 5.0
 
 
 @contextmanager
