@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
 from functools import cache
 from itertools import product
@@ -13,9 +14,11 @@ from msgspec.structs import replace
 from packaging import tags
 from packaging.version import Version
 
+from torchfloor.addresses import without_credentials
 from torchfloor.host import OLDEST_PYTHON
 from torchfloor.releases import Offers, collect_offers, select_releases
-from torchfloor.wheels import Wheel, list_wheels, with_credentials, without_credentials
+from torchfloor.unasked import explain
+from torchfloor.wheels import Wheel, list_wheels, with_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
 
-__all__ = ["Cell", "CellId", "Host", "Plan", "make_plan", "name_cell"]
+__all__ = ["Cell", "CellId", "Host", "Plan", "is_cell_name", "make_plan", "name_cell"]
 
 CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!-]*$", max_length=200)]
 """It names files and sessions; the `!` is of versions with an epoch."""
@@ -35,6 +38,12 @@ _NO_INTERPRETER = "3.11"
 def name_cell(package: str, release: str, flavour: str, python: str) -> str:
     """Return the identifier of a cell: `torch2.0.1-cpu-py311`."""
     return f"{package}{release}-{flavour}-py{python.replace('.', '')}"
+
+
+def is_cell_name(name: str, package: str) -> bool:
+    """Tell whether a name is one that `name_cell` gives, for any release of a package."""
+    pattern = rf"{re.escape(package)}[0-9][A-Za-z0-9.!]*-[a-z][a-z0-9]*-py3[0-9]+"
+    return re.fullmatch(pattern, name) is not None
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -104,6 +113,8 @@ class Plan(msgspec.Struct, frozen=True):
         cells: Oldest release first, flavours in the matrix's order.
         unreachable: Indexes that did not answer, each with the cause.
         made: When, in UTC.
+        silent: The names of those indexes, in the same order.
+        unfound: Releases that the project names, and that only such an index may have.
     """
 
     package: str
@@ -115,11 +126,18 @@ class Plan(msgspec.Struct, frozen=True):
     cells: Annotated[tuple[Cell, ...], msgspec.Meta(min_length=1)]
     unreachable: tuple[str, ...]
     made: dt.datetime
+    silent: tuple[str, ...] = ()
+    unfound: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse releases that are no versions (msgspec turns the error into its own)."""
-        for release in (self.declared, self.floor, *self.releases):
+        for release in (self.declared, self.floor, *self.releases, *self.unfound):
             Version(release)
+
+    @property
+    def causes(self) -> dict[str, str]:
+        """Why indexes did not answer, by their names."""
+        return dict(zip(self.silent, self.unreachable, strict=False))
 
     def cell(self, cell_id: str) -> Cell | None:
         """Return the cell of that identifier, or None."""
@@ -131,9 +149,17 @@ class Plan(msgspec.Struct, frozen=True):
         They stand in matrix.yaml, and are kept nowhere else. Those of the default index are not
         needed: uv knows them.
         """
-        named = {without_credentials(i): i for f in matrix.flavours.values() for i in f.indexes}
+        named = {
+            (name, without_credentials(index)): index
+            for name, flavour in matrix.flavours.items()
+            for index in flavour.indexes
+        }
         cells = tuple(
-            replace(c, wheel=c.wheel and with_credentials(c.wheel, named.get(c.wheel.index, "")))
+            replace(
+                c,
+                wheel=c.wheel
+                and with_credentials(c.wheel, named.get((c.flavour, c.wheel.index), "")),
+            )
             for c in self.cells
         )
         return replace(self, cells=cells)
@@ -166,12 +192,16 @@ def make_plan(
         IndexUnreachableError: If no index of any flavour answers.
     """
     offers, unreachable = collect_offers(matrix, offered_by)
-    selection = select_releases(matrix, offers.values())
+    selection = select_releases(matrix, offers.values(), unreachable)
     main_python = _main_python(matrix, host, selection.chosen, offers)
     cells = []
     for release, name in product(selection.chosen, matrix.flavours):
         place = _place(matrix, host, offers[name].get(release, []), main_python)
         place = _check_device(place, matrix.flavours[name].needs, host)
+        if place.status == "unavailable" and (
+            why := explain(matrix.flavours[name], unreachable, place.reason)
+        ):
+            place = place._replace(status="not-run", reason=why)
         cells.append(_make_cell(matrix, release, name, place))
     return Plan(
         package=matrix.package,
@@ -181,8 +211,10 @@ def make_plan(
         sample=matrix.sample,
         releases=tuple(str(release) for release in selection.covered),
         cells=tuple(cells),
-        unreachable=tuple(unreachable),
+        unreachable=tuple(unreachable.values()),
         made=dt.datetime.now(dt.UTC),
+        silent=tuple(unreachable),
+        unfound=tuple(selection.unfound),
     )
 
 

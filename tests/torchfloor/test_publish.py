@@ -31,7 +31,7 @@ def matrix(tmp_path: Path) -> Matrix:
 
 def test_records_of_planned_cells_are_published_beside_their_plan(matrix: Matrix) -> None:
     records = [make_record(CELL), make_record(make_cell("0.3"))]
-    assert publish_records(matrix, PLAN, records) == 1
+    assert publish_records(matrix, PLAN, records).records == 1
     published, errors = read_records(matrix.root / "evidence")
     assert (published, errors) == ([make_record(CELL)], [])
     assert published_plan(matrix).cells[0].id == CELL.id

@@ -221,7 +221,7 @@ def test_a_wheel_knows_its_release_build_and_tags() -> None:
     ("url", "bare"),
     [
         ("https://user:pass@host.invalid/simple/", "https://host.invalid/simple/"),
-        ("https://token@host.invalid:8080/x?y#z", "https://host.invalid:8080/x?y#z"),
+        ("https://token@host.invalid:8080/x?y#z", "https://host.invalid:8080/x"),
         ("https://user:p@ss@host.invalid/", "https://host.invalid/"),
         ("https://host.invalid/a@b", "https://host.invalid/a@b"),
         ("default", "default"),
