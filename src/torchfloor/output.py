@@ -26,8 +26,9 @@ _HOST = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simpl
 """Scheme and host of what an installer talks to."""
 _FOLDER = re.compile(r"\bfile://\S*/")
 """Where a folder of wheels lies, in the installer's own way to quote it."""
-_QUERY = re.compile(r"(\bhttps?://[^\s`)?#]*|(?<=\.whl))[?#][^\s`)]*")
-"""What follows an address or a file's name: its digest, or what lets one in."""
+_QUERY = re.compile(r"(\bhttps?://[^\s`)?#]{0,500}|(?<=\.whl))[?#][^\s`)]*")
+"""What follows an address or a file's name: its digest, or what lets one in. Bounded, since a log
+of nothing but beginnings of addresses would take for ever."""
 _PART = re.compile(r"\n\s*\n|\n(?=\s*(?:cause|Caused by|hint): |\s*[╰├]─▶ )")
 _CAUSE = re.compile(r"\s*(cause|Caused by): |\s*[╰├]─▶ ")
 _LEAD = re.compile(r"\A(?:(?:error|cause|Caused by|hint): |[×╰├─▶ ]+)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -305,9 +306,106 @@ def test_where_one_index_is_down_the_next_one_is_used_and_the_page_says_so(tmp_p
     project = make_project(tmp_path, {"1.0": tiny.GOOD}, indexes=f"{gone.url}, wheels")
     plan = project.torchfloor("plan")
     assert plan.status == 0, plan.output
-    told = f"Index: {gone.bare} does not answer (connection refused); the next one in the list"
+    told = f"Index: {gone.bare} does not answer (connection refused); the next one in matrix"
     assert told in plan.output
     assert f"{project.cell('1.0')}  planned" in plan.output
+
+
+class Down(NamedTuple):
+    """A published project whose first index, which alone has 1.1, has gone down since."""
+
+    project: Project
+    told: str
+
+
+@pytest.fixture(scope="module")
+def down(tmp_path_factory: pytest.TempPathFactory) -> Down:
+    """Return a project whose evidence was published while every index answered."""
+    root = tmp_path_factory.mktemp("down")
+    (root / "far").mkdir()
+    build_wheel(root / "far", "1.1", tiny.GOOD)
+    with serving(root / "far") as index:
+        releases = {"0.9": tiny.GOOD, "1.0": tiny.GOOD, "1.2": tiny.GOOD}
+        project = make_project(root, releases, indexes=f"{index.url}, wheels")
+        ran = project.torchfloor("run")
+        assert (ran.status, project.nox("-s", "publish").status) == (0, 0), ran.output
+    return Down(project, f"Index: {index.bare} does not answer (connection refused); ")
+
+
+def published(project: Project) -> dict[str, bytes]:
+    return {file.stem: file.read_bytes() for file in (project.root / "evidence").iterdir()}
+
+
+def test_publishing_while_an_index_is_down_keeps_what_it_alone_offers(down: Down) -> None:
+    project = down.project
+    before = published(project)
+    ran = project.nox("-s", "compat", "publish", "--", "--refresh")
+    assert ran.status == 0, ran.output
+    assert f"{down.told}it could not be asked for tinydep 1.1." in ran.output
+    assert published(project).keys() == before.keys()
+    assert published(project)[project.cell("1.1")] == before[project.cell("1.1")]
+    verdict = project.torchfloor("verdict", "--published")
+    assert verdict.status == 0, verdict.output
+    assert "holds: 3 releases from 1.0 to 1.2 are compatible" in verdict.output
+    assert down.told in verdict.output
+    assert project.nox("-s", "docs", "--", "--check").status == 0
+
+
+def test_what_an_index_that_is_down_alone_offers_is_a_gap_without_evidence(
+    down: Down, tmp_path: Path
+) -> None:
+    project = Project(shutil.copytree(down.project.root, tmp_path / "copy"))
+    shutil.rmtree(project.root / ".compat")
+    ran = project.torchfloor("run")
+    assert ran.status == 3, ran.output
+    assert "is not proved: 2 releases from 1.0 to 1.2 are compatible" in ran.output
+    assert "without a gap" not in ran.output
+    assert f"{down.told}it could not be asked for tinydep 1.1." in ran.output
+    page = project.torchfloor("report", "--markdown").output
+    assert "Measured minimum: tinydep 1.2:" in page
+    assert "No evidence for: tinydep 1.1." in page
+
+
+def test_an_index_that_lets_in_by_the_query_of_its_links_keeps_it_to_itself(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    with serving(tmp_path / "wheels") as index:
+        releases = {"1.0": tiny.GOOD, "1.1": tiny.GOOD}
+        project = Project(make_project(tmp_path, releases, indexes=index.url).root, HASTY)
+        index.plant(
+            "tinydep",
+            *(faults.edited(f"{wheel_of(r)}#", f"{wheel_of(r)}?sig={PASSWORD}#") for r in releases),
+        )
+        index.plant(wheel_of("1.1"), faults.status(500))
+        ran = project.torchfloor("run")
+        plan = project.torchfloor("plan", "--json")
+        said = project.nox("-s", "publish")
+    assert {r: record.outcome for r, record in project.records().items()} == {
+        "1.0": "compatible",
+        "1.1": "errored",
+    }
+    # Without it no wheel could be had. Both are for the owner only, and read by nobody else.
+    private = (str(project.root / ".compat/plan.json"), str(project.root / ".compat/cache/"))
+    for name, text in everything_kept_and_said(project, ran, plan, said):
+        assert PASSWORD not in text or name.startswith(private), name
+    for file in (*project.root.glob("*.md"), *(project.root / "evidence").iterdir()):
+        assert PASSWORD not in file.read_text("utf-8"), file
+
+
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL"])
+def test_a_default_index_that_cannot_be_read_is_told_without_its_password(
+    tmp_path: Path, variable: str
+) -> None:
+    made = make_project(tmp_path, {"1.0": tiny.GOOD}, indexes="default")
+    project = Project(
+        made.root, {variable: f"http://{USER}:{PASSWORD[:3]}/{PASSWORD}@host/simple/"}
+    )
+    ran = project.torchfloor("run")
+    assert ran.status == 2
+    assert f"default cannot be asked: what {variable} names cannot be read as an addr" in ran.output
+    assert PASSWORD not in ran.output
+    assert USER not in ran.output
 
 
 def test_where_every_index_is_down_nothing_is_run_and_nothing_is_lost(tmp_path: Path) -> None:
