@@ -5,16 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
-from packaging import tags
 from packaging.version import Version
 
 from torchfloor.addresses import without_credentials
+from torchfloor.fitting import best_wheel, parts, pythons_of
 from torchfloor.host import OLDEST_PYTHON
 from torchfloor.releases import Offers, collect_offers, select_releases
 from torchfloor.unasked import explain
@@ -227,11 +226,11 @@ def _main_python(
     promised: Counter[str] = Counter()
     covered: Counter[str] = Counter()
     for release, flavour, python in product(selected, offers.values(), host.pythons):
-        if _best_wheel(flavour.get(release, []), python, host.platforms):
+        if best_wheel(flavour.get(release, []), python, host.platforms):
             covered[python] += 1
             promised[python] += release >= matrix.declared
     return max(
-        host.pythons, key=lambda p: (promised[p], covered[p], _parts(p)), default=_NO_INTERPRETER
+        host.pythons, key=lambda p: (promised[p], covered[p], parts(p)), default=_NO_INTERPRETER
     )
 
 
@@ -248,17 +247,17 @@ def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) ->
     """Find the interpreter and wheel of a cell, or the reason why there is none."""
     others = host.pythons if matrix.python == "auto" else ()
     for python in (main_python, *others):
-        if python in host.pythons and (wheel := _best_wheel(wheels, python, host.platforms)):
+        if python in host.pythons and (wheel := best_wheel(wheels, python, host.platforms)):
             return _Placement(python, wheel, "planned")
-    if main_python not in host.pythons and _best_wheel(wheels, main_python, host.platforms):
+    if main_python not in host.pythons and best_wheel(wheels, main_python, host.platforms):
         return _Placement(main_python, None, "not-run", _no_python([main_python]))
-    wanted = _pythons_of(wheels, host.platforms)
+    wanted = pythons_of(wheels, host.platforms)
     if not wanted:
         reason = next((wheel.withheld for wheel in wheels), "") or "no wheel for this platform"
         return _Placement(main_python, None, "unavailable", reason)
     if not others and main_python not in wanted:
         return _Placement(main_python, None, "unavailable", f"no wheel for Python {main_python}")
-    usable = [python for python in wanted if _parts(python) >= OLDEST_PYTHON]
+    usable = [python for python in wanted if parts(python) >= OLDEST_PYTHON]
     if not usable:
         reason = f"needs Python {wanted[0]}, and cells need 3.9 or newer"
         return _Placement(wanted[0], None, "not-run", reason)
@@ -291,41 +290,3 @@ def _make_cell(matrix: Matrix, release: Version, name: str, place: _Placement) -
         status=place.status,
         reason=place.reason,
     )
-
-
-def _best_wheel(wheels: Iterable[Wheel], python: str, platforms: tuple[str, ...]) -> Wheel | None:
-    ranks = _tag_ranks(python, platforms)
-    ranked = []
-    for wheel in wheels:
-        fitting = [ranks[tag] for tag in wheel.tags if tag in ranks]
-        if fitting and not wheel.withheld:
-            ranked.append((-min(fitting), wheel.build, wheel))
-    return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
-
-
-@cache
-def _tag_ranks(python: str, platforms: tuple[str, ...]) -> dict[tags.Tag, int]:
-    """Rank the tags an interpreter accepts, best first."""
-    version, name = _parts(python), "cp" + python.replace(".", "")
-    accepted = [
-        *tags.cpython_tags(version, abis=[name], platforms=platforms),
-        *tags.compatible_tags(version, interpreter=name, platforms=platforms),
-    ]
-    return {tag: rank for rank, tag in enumerate(accepted)}
-
-
-def _pythons_of(wheels: Iterable[Wheel], platforms: tuple[str, ...]) -> list[str]:
-    """List the CPython versions these wheels are built for on this platform, newest first."""
-    names = {
-        tag.interpreter
-        for wheel in wheels
-        if not wheel.withheld
-        for tag in wheel.tags
-        if tag.platform in platforms and tag.interpreter.startswith("cp3")
-    }
-    return sorted((f"3.{name[3:]}" for name in names), key=_parts, reverse=True)
-
-
-def _parts(python: str) -> tuple[int, int]:
-    major, minor = python.split(".")
-    return int(major), int(minor)

@@ -19,7 +19,6 @@ from torchfloor.wheels import (
     Wheel,
     default_index,
     list_wheels,
-    without_credentials,
 )
 
 if TYPE_CHECKING:
@@ -215,21 +214,6 @@ def test_a_wheel_knows_its_release_build_and_tags() -> None:
     assert (str(wheel.version), str(wheel.release)) == ("1.1+cu118", "1.1")
     assert wheel.build == (2, "")
     assert [str(tag) for tag in wheel.tags] == ["cp311-cp311-linux_x86_64"]
-
-
-@pytest.mark.parametrize(
-    ("url", "bare"),
-    [
-        ("https://user:pass@host.invalid/simple/", "https://host.invalid/simple/"),
-        ("https://token@host.invalid:8080/x?y#z", "https://host.invalid:8080/x"),
-        ("https://user:p@ss@host.invalid/", "https://host.invalid/"),
-        ("https://host.invalid/a@b", "https://host.invalid/a@b"),
-        ("default", "default"),
-        ("wheels/here", "wheels/here"),
-    ],
-)
-def test_credentials_are_stripped(url: str, bare: str) -> None:
-    assert without_credentials(url) == bare
 
 
 @pytest.mark.parametrize(
