@@ -137,8 +137,8 @@ def _why_unplanned(cell: str, plan: Plan) -> str:
     if plan.cell(cell):
         return "not published: nothing is known there that another Python has not proved"
     return (
-        "no longer planned, and not published; to publish it, let matrix.yaml name its release "
-        "and flavour again"
+        "no longer planned, and not published: matrix.yaml does not name its release or flavour "
+        "any more, or no index offers it"
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["complete", "explain", "stand_in", "tell_indexes"]
 
+_MOST_NAMED = 12
+
 
 def explain(flavour: Flavour, unreachable: Mapping[str, str], elsewhere: str) -> str:
     """Say why nothing is known of a cell for which the indexes that answer have no wheel.
@@ -47,7 +49,10 @@ def _consequence(plan: Plan, told: str) -> str:
     releases = list(dict.fromkeys([*unasked, *plan.unfound]))
     if not releases:
         return "the next one in matrix.yaml was used"
-    return f"it could not be asked for {plan.package} {', '.join(releases)}"
+    which = ", ".join(releases)
+    if len(releases) > _MOST_NAMED:
+        which = f"{releases[0]} to {releases[-1]} ({len(releases)} releases)"
+    return f"it could not be asked for {plan.package} {which}"
 
 
 def complete(plan: Plan, earlier: Plan, matrix: Matrix) -> Plan:

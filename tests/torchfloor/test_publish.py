@@ -235,8 +235,8 @@ def test_what_a_narrower_matrix_no_longer_plans_is_told(matrix: Matrix) -> None:
     notes = publish_records(matrix, make_plan([OTHER]), [make_record(OTHER), gone]).notes
     assert notes == (
         (
-            f"{gone.cell} is no longer planned, and not published; to publish it, let matrix.yaml "
-            "name its release and flavour again"
+            f"{gone.cell} is no longer planned, and not published: matrix.yaml does not name its "
+            "release or flavour any more, or no index offers it"
         ),
         f"{CELL.id} is no longer planned: removed from evidence/",
     )
