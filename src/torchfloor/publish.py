@@ -68,21 +68,21 @@ def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> Pu
     folder, inputs = matrix.root / "evidence", Inputs(matrix)
     found = {record.cell: record for record in records}
     kept = {record.cell: record for record in read_records(folder)[0]}
-    told, plan = plan, _with_published(matrix, plan, found, kept)
-    chosen = {cell: record for cell, record in found.items() if plan.cell(cell)}
+    full = _with_published(matrix, plan, found, kept)
+    chosen = {cell: record for cell, record in found.items() if full.cell(cell)}
     if not chosen:
         msg = "Nothing to publish: .compat/ holds no record of a planned cell; run `nox -s compat`."
         raise NoEvidenceError(msg)
-    left_out = {cell: _why_unplanned(cell, told) for cell in found.keys() - chosen.keys()}
+    left_out = {cell: _why_unplanned(cell, plan) for cell in found.keys() - chosen.keys()}
     for cell, record in chosen.items():
         if cell in kept and (why := _why_worse(record, kept[cell], inputs)):
             left_out[cell] = why
         else:
             write_record(record, folder)
-    gone, foreign = _not_planned(matrix, plan)
+    gone, foreign = _not_planned(matrix, full)
     for file in gone:
         _remove(file)
-    write_atomically(folder / "plan.json", seal(plan.without_urls()))
+    write_atomically(folder / "plan.json", seal(full.without_urls()))
     left_out |= {file.stem: "no longer planned: removed from evidence/" for file in gone}
     notes = _by_reason(left_out)
     notes += [f"evidence/{file.name} is no record of a cell: left alone" for file in foreign]

@@ -66,7 +66,7 @@ def complete(plan: Plan, earlier: Plan, matrix: Matrix) -> Plan:
         earlier: A plan of the same project.
         matrix: What the plan was made from.
     """
-    if not plan.silent or earlier.package != plan.package:
+    if not plan.silent:
         return plan
     kept = [
         _unasked(_adopt(cell, matrix), plan, matrix)
@@ -107,6 +107,7 @@ def stand_in(
         for cell in earlier.cells
         if cell.id in current
         and cell.id in published
+        and _is_of(cell, matrix)
         and (cell.release, cell.flavour) in planned - known
     ]
     return replace(plan, cells=_replacing(plan, kept, matrix))
@@ -138,15 +139,22 @@ def _unasked(cell: Cell, plan: Plan, matrix: Matrix) -> Cell:
 
 def _is_unasked(cell: Cell, plan: Plan, matrix: Matrix) -> bool:
     """Tell whether the matrix wants a cell that only an index which is silent may have."""
-    flavour = matrix.flavours.get(cell.flavour)
-    if flavour is None or not explain(flavour, plan.causes, "nothing"):
+    if not _is_of(cell, matrix):
         return False
+    if not explain(matrix.flavours[cell.flavour], plan.causes, "nothing"):
+        return False  # every index of the flavour has answered
     if cell.wheel is not None and cell.wheel.index not in plan.silent:
         return False  # the index it came from has answered, and no longer offers it
     if plan.cell(cell.id) is not None or _is_served(cell, plan):
         return False
     known = [Version(release) for release in (*plan.releases, cell.release)]
     return selects(matrix, cell.version, known)
+
+
+def _is_of(cell: Cell, matrix: Matrix) -> bool:
+    """Tell whether a matrix could plan a cell, whatever the indexes have."""
+    python = matrix.python in {"auto", cell.python}
+    return python and cell.package == matrix.package and cell.flavour in matrix.flavours
 
 
 def _is_served(cell: Cell, plan: Plan) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from torchfloor.publish import (
 )
 from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
+from torchfloor.unasked import stand_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -279,6 +281,10 @@ def test_a_cell_that_has_not_run_does_not_replace_one_of_another_python(matrix: 
     assert publish_records(matrix, elsewhere, [of_today(matrix, OTHER)]).notes == ()
     assert set(evidence_of(matrix)) == {CELL.id, OTHER.id}
     assert published_report(matrix).verdict.status == "holds"
+
+    only = dataclasses.replace(matrix, python="3.12")  # it is no longer left to the machine
+    complete = stand_in(elsewhere, PLAN, only, {CELL.id}, {CELL.id})
+    assert complete == elsewhere
 
     failed = of_today(matrix, newer, outcome="errored")
     notes = publish_records(matrix, elsewhere, [failed, of_today(matrix, OTHER)]).notes

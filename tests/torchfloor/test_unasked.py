@@ -78,6 +78,8 @@ def test_what_an_index_that_answers_no_longer_has_is_gone() -> None:
         ({"versions": matrix_of().versions & "<1.2"}, ["1.0", "1.1"], []),
         ({"flavours": {"gpu": BOTH["cpu"]}}, ["1.0", "1.1"], []),
         ({"flavours": {"cpu": Flavour(("main",)), "gpu": BOTH["cpu"]}}, ["1.0", "1.1"], []),
+        ({"python": "3.10"}, ["1.0", "1.1"], []),
+        ({"package": "other"}, ["1.0", "1.1"], []),
         ({}, ["1.0", "1.1", "1.2.2"], []),  # the newest patch stands for its minor
         ({}, ["1.0", "1.1", "1.2.0"], ["1.2.1"]),
         ({"sample": "all"}, ["1.0", "1.1", "1.2.2"], ["1.2.1"]),
