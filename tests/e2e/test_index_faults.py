@@ -352,7 +352,7 @@ def test_publishing_while_an_index_is_down_keeps_what_it_alone_offers(down: Down
     ran = project.nox("-s", "compat", "publish", "--", "--refresh")
     assert ran.status == 0, ran.output
     assert f"{down.told}it could not be asked for tinydep 1.1." in ran.output
-    assert "tinydep>=1.0 holds: 3 releases" in ran.output.partition("session publish")[0]
+    assert ran.output.count("tinydep>=1.0 holds: 3 releases") == 2  # of both sessions
     assert published(project).keys() == before.keys()
     assert published(project)[project.cell("1.1")] == before[project.cell("1.1")]
     verdict = project.torchfloor("verdict", "--published")
