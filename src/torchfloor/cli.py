@@ -181,12 +181,14 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _verdict(options: argparse.Namespace) -> int:
-    verdict = _read_report(options).verdict
+    report = _read_report(options)
+    verdict = report.verdict
     if options.json:
         _print_json(verdict)
     else:
         below = [f"Below the declared floor: {line}" for line in verdict.below]
-        for line in (verdict.sentence, *verdict.failing, *below):
+        indexes = [f"Index: {told}." for told in report.unreachable]
+        for line in (verdict.sentence, *verdict.failing, *below, *indexes):
             print(line)  # noqa: T201
     return verdict.exit_code
 

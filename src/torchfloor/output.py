@@ -26,8 +26,9 @@ _HOST = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simpl
 """Scheme and host of what an installer talks to."""
 _FOLDER = re.compile(r"\bfile://\S*/")
 """Where a folder of wheels lies, in the installer's own way to quote it."""
-_QUERY = re.compile(r"(?<=\.whl)[?#][^\s`)]*")
-"""What follows a file's name: its digest, or what lets one in."""
+_QUERY = re.compile(r"(\bhttps?://[^\s`)?#]{0,500}|(?<=\.whl))[?#][^\s`)]*")
+"""What follows an address or a file's name: its digest, or what lets one in. Bounded, since a log
+of nothing but beginnings of addresses would take for ever."""
 _PART = re.compile(r"\n\s*\n|\n(?=\s*(?:cause|Caused by|hint): |\s*[╰├]─▶ )")
 _CAUSE = re.compile(r"\s*(cause|Caused by): |\s*[╰├]─▶ ")
 _LEAD = re.compile(r"\A(?:(?:error|cause|Caused by|hint): |[×╰├─▶ ]+)")
@@ -71,8 +72,12 @@ def name_shortage(text: str) -> str:
 
 def without_addresses(text: str) -> str:
     """Leave out where an index is, and the credentials of any address."""
-    text = _HOST.sub("<index>", _LOGIN.sub("", text))
-    return _QUERY.sub("", _FOLDER.sub("<index>/", text))
+    text = _HOST.sub("<index>", _without_secrets(text))
+    return _QUERY.sub(r"\1", _FOLDER.sub("<index>/", text))
+
+
+def _without_secrets(text: str) -> str:
+    return _QUERY.sub(r"\1", _LOGIN.sub("", text))
 
 
 def tidy_log(log: Path) -> None:
@@ -89,7 +94,7 @@ def tidy_log(log: Path) -> None:
             file.seek(-_TAIL, 2)
             left_out = f"\n[{size - len(kept)} bytes left out]\n".encode()
             kept = kept[:_HEAD] + left_out + file.read(_TAIL)
-    text = printable(_LOGIN.sub("", kept.decode("utf-8", "replace"))).encode()
+    text = printable(_without_secrets(kept.decode("utf-8", "replace"))).encode()
     if len(text) != size or text != kept:
         log.write_bytes(text)
 

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _MAX_BYTES = 64 * 2**20
@@ -151,11 +151,14 @@ def _doubts(file: Path, content: bytes, record: Record) -> list[str]:
     return find_contradictions(record)
 
 
-def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
+def read_records(
+    folder: Path, passing_over: Collection[str] = ()
+) -> tuple[list[Record], list[RecordError]]:
     """Read every record of a folder.
 
     Args:
         folder: A folder of records; it need not exist.
+        passing_over: Names of files that are none of ours.
 
     Returns:
         The records, oldest release first, and an error for each file that is none.
@@ -163,7 +166,7 @@ def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
     records: list[Record] = []
     errors: list[RecordError] = []
     for file in sorted(folder.glob("*.json")):
-        if file.name.startswith(".") or file.name == "plan.json":
+        if file.name.startswith(".") or file.name in {"plan.json", *passing_over}:
             continue
         try:
             records.append(read_record(file))

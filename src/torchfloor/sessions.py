@@ -222,7 +222,9 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
         for error in errors:
             session.warn(str(error))
         try:
-            count = publish_records(workspace.matrix, plan, records)
+            count, notes = publish_records(workspace.matrix, plan, records)
+            for note in notes:
+                session.warn(note)
             for file, text in render_documents(workspace.matrix).items():
                 write_atomically(file, text.encode())
         except TorchfloorError as error:

@@ -18,6 +18,7 @@ from torchfloor.errors import RecordError, StorageError, TorchfloorError
 from torchfloor.files import read_bounded
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
+from torchfloor.publish import earlier_plan
 from torchfloor.records import (
     read_record,
     read_records,
@@ -28,6 +29,7 @@ from torchfloor.records import (
 )
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
+from torchfloor.unasked import complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +90,9 @@ class Workspace:
             if pinned or dt.timedelta() <= age < limit:
                 return cached.plan.with_credentials(self.matrix)
         plan = make_plan(self.matrix, this_host())
+        cached_before = cached.plan if cached is not None and cached.key == key else None
+        for earlier in filter(None, (cached_before, earlier_plan(self.matrix))):
+            plan = complete(plan, earlier, self.matrix)
         self._make()
         write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
         return plan.with_credentials(self.matrix)

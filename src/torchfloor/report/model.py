@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from torchfloor.unasked import tell_indexes
 from torchfloor.verdict import Known, Standing, Verdict, judge, stand
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Report(msgspec.Struct, frozen=True):
         signatures: Facts about the unguarded operator by release.
         machines: The machines the evidence comes from.
         dates: First and last day of the evidence.
-        unreachable: Indexes that did not answer when the plan was made.
+        unreachable: Indexes that did not answer when the plan was made, and what follows from it.
     """
 
     package: str
@@ -136,7 +137,7 @@ def make_report(plan: Plan, records: Iterable[Record], inputs: Inputs | None = N
         signatures=_grid(ran, _notes),
         machines=tuple(dict.fromkeys(_machine(record) for record in ran if record.environment)),
         dates=(days[0], days[-1]) if days else (),
-        unreachable=plan.unreachable,
+        unreachable=tell_indexes(plan),
     )
 
 
