@@ -139,6 +139,7 @@ class _Run:
             if ended.timed_out or ended.status != 0:
                 words = installer_words(self._printed("install"))
                 self._stop("errored", "install", describe_end(ended, self.matrix.timeout, words))
+        self._extend_path()
         python = install.environment_python(self.environment)
         environment["UV_CACHE_DIR"] = str(cache)
         self.download = resolve_download(self.cell, environment, python)
@@ -146,6 +147,16 @@ class _Run:
         self.storage.note(self.cell)
         self.disk = size_of(self.environment)
         self.say(f"installed in {self.seconds['install']:.0f} s; probes")
+
+    def _extend_path(self) -> None:
+        """Let the cell find the plugin and the subject, after all that is installed in it.
+
+        PYTHONPATH would put what lies beside the subject before the wheel's own modules, and can
+        name no folder with a colon.
+        """
+        file = install.site_packages(self.environment) / "torchfloor.pth"
+        file.unlink(missing_ok=True)  # one that some wheel brought is linked to the cache
+        file.write_text(f"{INCELL}\n{self.matrix.subject.parent}\n", "utf-8")
 
     def _guard_kept(self) -> None:
         """Keep nothing that a probe wrote into: it is linked, so other cells would run it, too."""
@@ -176,6 +187,9 @@ class _Run:
         self.timed = read_journal(self.folder / "timings.jsonl", self._neutral)
         self.timings = read_timings(result)
         self.say(f"timings in {self.seconds['timings']:.0f} s")
+        if self.timed.broken is not None:  # whatever was timed, it is not to be told
+            why, self.timed, self.timings = self.timed.broken.message, Journal(), ()
+            return self._failure("timings", why)
         failed = [probe for probe in self.timed.probes if probe.outcome == "failed"]
         if failed:
             return self._failure("timings", f"{failed[0].probe}: {failed[0].message}")
@@ -192,6 +206,7 @@ class _Run:
 
     def _pytest(self, stage: str, selection: list[str]) -> Ended:
         journal = self.folder / f"{stage}.jsonl"
+        journal.touch()  # if it is gone later, something in the cell has removed it
         command = [
             *(str(install.environment_python(self.environment)), "-m", "pytest"),
             *("-p", "torchfloor_incell", "-p", "no:cacheprovider"),
@@ -217,12 +232,11 @@ class _Run:
             # code: a file's size and time do not always tell.
             "PYTHONPYCACHEPREFIX": str(temporary / "pycache"),
             "TMPDIR": str(temporary),
-            "PYTHONPATH": os.pathsep.join([str(INCELL), str(self.matrix.subject.parent)]),
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "TORCHFLOOR_JOURNAL": str(journal),
             "TORCHFLOOR_PACKAGE": self.cell.package,
-            "TORCHFLOOR_SUBJECT": self.matrix.subject.stem,
+            "TORCHFLOOR_SUBJECT": str(self.matrix.subject),
             "TORCHFLOOR_DEVICE": self.cell.device,
         }
 
