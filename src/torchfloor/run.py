@@ -20,7 +20,6 @@ from torchfloor.judgement import describe_end, judge_probes
 from torchfloor.output import (
     bounded_files,
     installer_words,
-    tidy_log,
     without_addresses,
 )
 from torchfloor.process import Ended, end_strays, execute
@@ -231,12 +230,7 @@ class _Run:
 
     def _execute(self, stage: str, command: list[str], environment: Mapping[str, str]) -> Ended:
         self.stage, log = stage, self._log(stage)
-        with log.open("wb") as output:
-            try:
-                ended = execute(command, environment, self.folder, output, self.matrix.timeout)
-            finally:
-                end_strays(self.folder)
-                tidy_log(log)
+        ended = execute(command, environment, self.folder, log, self.matrix.timeout)
         self.seconds[stage] = round(self.seconds.get(stage, 0) + ended.seconds, 1)
         return ended
 
