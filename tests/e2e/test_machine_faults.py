@@ -19,7 +19,7 @@ import pytest
 from tests.e2e import project as tiny
 from tests.e2e.project import Project, Ran, build_wheel, make_project
 
-from torchfloor.space import size_of
+from torchfloor.space import files_of, size_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +31,10 @@ TWO = dict.fromkeys(("1.0", "1.1"), tiny.GOOD)
 THREE = dict.fromkeys(("1.0", "1.1", "1.2"), tiny.GOOD)
 RANDOM = secrets.token_hex(10 * MEGA)
 """20 MB, half of that as a wheel."""
+
+
+def size_of(folder: Path) -> int:
+    return size_on_disk(files_of(folder).values())
 
 
 def finish(process: subprocess.Popen[str]) -> Ran:
@@ -257,11 +261,40 @@ def test_what_a_probe_has_written_into_is_not_kept_for_other_cells(tmp_path: Pat
     tampering = "open(__file__, 'a').write('# changed')\n" + tiny.GOOD
     project = make_project(tmp_path, {"1.0": tiny.GOOD, "1.1": tampering})
     ran = project.torchfloor("run")
-    assert "a probe changed installed files: what is kept for the next run is removed" in ran.output
+    assert re.search(r"1\.1-\S+ is errored: .*written into \(lib/\S+/tinydep\.py\)", ran.output)
+    assert project.records()["1.0"].outcome == "compatible"
     for release in ("1.0", "1.1"):
         wheel = f"tinydep-{release}.dist-info"
         assert list((tmp_path / ".compat/cache").glob(f"uv/archive-*/*/{wheel}")) == []
     assert not list((tmp_path / ".compat/cache").glob("*.txt"))
+
+
+SLY = """
+import os, pathlib, time
+
+def double(number):
+    return 2 * number
+
+mark, here = pathlib.Path({mark!r}), pathlib.Path(__file__)
+if not mark.exists():
+    was = here.stat()
+    here.write_text(here.read_text("utf-8").replace("2 * number", "3 * number"), "utf-8")
+    os.utime(here, ns=(was.st_atime_ns, was.st_mtime_ns))
+    mark.touch()
+    time.sleep(600)
+"""
+"""Writes into itself once, so that neither size nor time tell, and gives no time to look."""
+
+
+def test_what_a_probe_of_a_killed_run_has_written_into_is_not_kept_either(tmp_path: Path) -> None:
+    mark = tmp_path / "written"
+    project = make_project(tmp_path, {"1.0": SLY.format(mark=str(mark))})
+    with project.start("torchfloor", "run") as process:
+        wait_for(process, mark.exists)
+        process.kill()
+    again = project.torchfloor("run")
+    assert again.status == 0, again.output
+    assert project.records()["1.0"].outcome == "compatible"
 
 
 # --- folders --------------------------------------------------------------------------------------
