@@ -134,7 +134,8 @@ class Storage:
     def _tidy(self, *how: str) -> None:
         if not self._kept.exists():
             return
-        command = [host.uv(), "cache", *how, "--quiet", "--cache-dir", str(self._kept / "uv")]
+        command = [host.uv(), "cache", *how, "--no-config", "--quiet"]
+        command += ["--cache-dir", str(self._kept / "uv")]
         # uv waits for the installers of another run; if that takes long, the next run tidies.
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, check=False, capture_output=True, timeout=_PATIENCE)  # noqa: S603 - fixed

@@ -22,6 +22,7 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from torchfloor import host
 from torchfloor.errors import TorchfloorError
 
 if TYPE_CHECKING:
@@ -145,13 +146,13 @@ def default_index() -> str:
     """Find the index that uv and pip are configured to use, in this order.
 
     Returns:
-        The URL in UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else the one in pip's
+        The URL in UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else the one in uv's or pip's
         configuration, else the public index that pypi-simple knows.
     """
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         if url := os.environ.get(variable):
             return url
-    if url := _pip_index():
+    if url := host.uv_index() or _pip_index():
         return url
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - see _from_index
 
