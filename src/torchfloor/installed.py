@@ -22,7 +22,7 @@ from torchfloor.space import files_of, size_on_disk
 if TYPE_CHECKING:
     import os
 
-__all__ = ["note_installed", "written_into"]
+__all__ = ["forget_installed", "note_installed", "written_into"]
 
 _NOTE = "installed.json"
 """Lies beside the environment, and goes with it."""
@@ -79,6 +79,11 @@ def written_into(environment: Path) -> list[str]:
             if now.inode == was.inode and now != was:  # another file in its place is not shared
                 (doubtful if now[:3] == was[:3] else written).append(file)
     return written + _differing(environment, doubtful)
+
+
+def forget_installed(environment: Path) -> None:
+    """Remove the note: nothing runs in the environment any more, and nothing was written into."""
+    environment.with_name(_NOTE).unlink(missing_ok=True)
 
 
 def _state(status: os.stat_result) -> _State:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from torchfloor import __version__, host, install
 from torchfloor.errors import SpaceError
-from torchfloor.installed import note_installed, written_into
+from torchfloor.installed import forget_installed, note_installed, written_into
 from torchfloor.journal import Journal, read_journal, read_timings
 from torchfloor.judgement import describe_end, judge_probes
 from torchfloor.output import (
@@ -116,6 +116,8 @@ class _Run:
             outcome, failure = "errored", self._failure(self.stage, error.strerror or str(error))
         if written := written_into(self.environment):
             outcome, failure = "errored", self._failure("probes", _told_written(written))
+        else:
+            forget_installed(self.environment)
         return self._make_record(outcome, failure)
 
     def _install(self) -> None:
