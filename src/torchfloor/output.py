@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ __all__ = [
     "bounded_files",
     "installer_words",
     "name_shortage",
+    "open_output",
     "printable",
     "tidy_log",
     "without_addresses",
@@ -22,7 +26,7 @@ __all__ = [
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[ -/]*[0-~])")
 """What a terminal obeys instead of showing (ECMA-48)."""
 _LOGIN = re.compile(r"(?<=://)[^\s/]*@")
-_HOST = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simple/)")
+_HOST = re.compile(r"\bhttps?://[^\s/`]{1,300}(?=\S{0,1000}\.(whl|tar\.gz|metadata)|\S{0,1000}/simple/)")
 """Scheme and host of what an installer talks to."""
 _FOLDER = re.compile(r"\bfile://\S*/")
 """Where a folder of wheels lies, in the installer's own way to quote it."""
@@ -43,6 +47,23 @@ _TAIL = 2**20
 """Bytes of the beginning and of the end of a log that are kept."""
 _LARGEST_FILE = 2**30
 _LONGEST = 500
+
+
+def open_output() -> None:
+    """Give this process an output that takes everything: it may have been started without one.
+
+    What an output cannot encode is shown as `?`.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened, such as a lock, becomes the output
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def printable(text: str) -> str:

@@ -140,11 +140,9 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> int:
         its end; else 0, since nothing is judged. If the table cannot be written, never 0.
     """
     # Half of what listing the sessions would take; only a run's end needs it.
-    from rich.console import Console  # noqa: PLC0415
+    from torchfloor.report.terminal import Terminal, print_report  # noqa: PLC0415
 
-    from torchfloor.report.terminal import print_report  # noqa: PLC0415
-
-    console = Console()
+    console = Terminal()
     console.print()
     report = workspace.report()
     selected = _with_evidence_from_elsewhere(workspace, selected)

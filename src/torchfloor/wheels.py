@@ -22,6 +22,7 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from torchfloor import host
 from torchfloor.addresses import find_mistake, is_readable, without_credentials, without_login
 from torchfloor.errors import TorchfloorError
 
@@ -145,7 +146,7 @@ def default_index() -> str:
     """Find the index that uv and pip are configured to use, in this order.
 
     Returns:
-        The URL in UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else the one in pip's
+        The URL in UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else the one in uv's or pip's
         configuration, else the public index that pypi-simple knows.
 
     Raises:
@@ -163,6 +164,8 @@ def _configured_index() -> tuple[str, str]:
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         if url := os.environ.get(variable):
             return variable, url
+    if url := host.uv_index():
+        return "uv's configuration", url
     if url := _pip_index():
         return "pip's configuration", url
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - see _from_index

@@ -203,14 +203,19 @@ def test_the_workspace_is_for_its_owner_only(session: Session) -> None:
     assert (session.project.root / ".compat").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL"])
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "XDG_CONFIG_HOME"])
 def test_the_credentials_of_the_default_index_are_nowhere_and_serve_all_the_same(
     tmp_path: Path, variable: str
 ) -> None:
     (tmp_path / "wheels").mkdir()
     with serving(tmp_path / "wheels", f"{USER}:{PASSWORD}") as index:
         made = make_project(tmp_path, {"1.0": tiny.GOOD, "1.1": tiny.GOOD}, indexes="default")
-        project = Project(made.root, {**HASTY, variable: index.url})
+        value = index.url
+        if variable == "XDG_CONFIG_HOME":  # where uv looks for a user's own settings
+            config, value = tmp_path / "config/uv/uv.toml", str(tmp_path / "config")
+            config.parent.mkdir(parents=True)
+            config.write_text(f'[[index]]\nurl = "{index.url}"\ndefault = true\n', "utf-8")
+        project = Project(made.root, {**HASTY, variable: value})
         index.plant(wheel_of("1.1"), faults.truncated)
         ran = project.torchfloor("run")
         plan = project.torchfloor("plan", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -315,7 +316,37 @@ def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "1"
     assert "PYTHONPATH" not in environment
+    # Bytecode that another cell left beside the sources may be that of other code.
+    assert environment["PYTHONPYCACHEPREFIX"].startswith(str(cell.folder))
     assert environment["TORCHFLOOR_PACKAGE"] == "dep"
     assert environment["TORCHFLOOR_SUBJECT"] == str(tmp_path / "src/sub")
     assert environment["TORCHFLOOR_DEVICE"] == "cpu"
     assert not {"SECRET_TOKEN", "PYTEST_ADDOPTS"} & set(environment)
+
+
+def test_a_home_that_is_the_root_of_everything_is_left_in_the_log(
+    run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/")
+    told = probe("t.py::b", "failed", message="no /usr/lib/x")
+    record = run(probes=((BACK, told, FINISH), ended()))
+    assert record.failure is not None
+    assert record.failure.message == "t.py::b: no /usr/lib/x"
+
+
+def test_a_folder_that_is_still_written_to_is_removed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = [tmp_path / "cell/late"]
+    remove = shutil.rmtree
+
+    def write_meanwhile(folder: Path, *, ignore_errors: bool) -> None:
+        remove(folder, ignore_errors=ignore_errors)
+        if late:
+            folder.mkdir()
+            late.pop().touch()
+
+    monkeypatch.setattr("shutil.rmtree", write_meanwhile)
+    (tmp_path / "cell").mkdir()
+    module.empty(tmp_path / "cell")
+    assert not (tmp_path / "cell").exists()

@@ -217,21 +217,23 @@ def test_a_wheel_knows_its_release_build_and_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "expected"),
+    ("variables", "of_uv", "expected"),
     [
-        ({"UV_DEFAULT_INDEX": "a", "UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "a"),
-        ({"UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "b"),
-        ({"UV_DEFAULT_INDEX": "", "PIP_INDEX_URL": "c"}, "c"),
-        ({}, "configured"),
+        ({"UV_DEFAULT_INDEX": "a", "UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "u", "a"),
+        ({"UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "u", "b"),
+        ({"UV_DEFAULT_INDEX": "", "PIP_INDEX_URL": "c"}, "u", "c"),
+        ({}, "u", "u"),
+        ({}, None, "configured"),
     ],
 )
 def test_the_default_index_is_the_one_that_uv_and_pip_use(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], of_uv: str | None, expected: str
 ) -> None:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torchfloor.host.uv_index", lambda: of_uv)
     monkeypatch.setattr(wheels, "_pip_index", lambda: "configured")
     assert default_index() == expected
 
@@ -283,5 +285,6 @@ def test_without_any_configuration_the_public_index_is_the_default(
 ) -> None:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("torchfloor.host.uv_index", lambda: None)
     monkeypatch.setattr("shutil.which", lambda _name: None)
     assert default_index() == PYPI_SIMPLE_ENDPOINT
