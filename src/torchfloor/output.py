@@ -26,8 +26,8 @@ __all__ = [
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[ -/]*[0-~])")
 """What a terminal obeys instead of showing (ECMA-48)."""
 _LOGIN = re.compile(r"(?<=://)[^\s/]*@")
-_HOST = re.compile(r"\bhttps?://[^\s/`]{1,300}(?=\S{0,1000}\.(whl|tar\.gz|metadata)|\S{0,1000}/simple/)")
-"""Scheme and host of what an installer talks to."""
+_HOST = re.compile(r"\bhttps?://[^\s/`]++(?=\S{0,500}?(?:\.(?:whl|tar\.gz|metadata)|/simple/))")
+"""Scheme and host of what an installer talks to. Bounded, as _QUERY is."""
 _FOLDER = re.compile(r"\bfile://\S*/")
 """Where a folder of wheels lies, in the installer's own way to quote it."""
 _QUERY = re.compile(r"(\bhttps?://[^\s`)?#]{0,500}|(?<=\.whl))[?#][^\s`)]*")
