@@ -19,6 +19,7 @@ from torchfloor.publish import published_report
 from torchfloor.records import read_records
 from torchfloor.report.markdown import render_page
 from torchfloor.report.terminal import print_report
+from torchfloor.wheels import DEFAULT
 from torchfloor.workspace import Workspace, choose
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = ["main"]
 
 _INTERRUPTED = 130
 _UNREAD = 141
+_ALLOW_FULL = "download whole wheels from a server that gives no byte ranges"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,6 +98,21 @@ def _parser() -> argparse.ArgumentParser:
     verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
+
+    timeline = _command(
+        commands, "timeline", _timeline, "show since which release names exist, from wheels alone"
+    )
+    timeline.add_argument("names", metavar="NAME", nargs="+", help="such as torch._foreach_norm")
+    timeline.add_argument(
+        "--package", help="the distribution, where it is not the name's first part"
+    )
+    timeline.add_argument("--versions", metavar="SPEC", default="", help="such as '>=2.0,<2.5'")
+    timeline.add_argument("--pre", action="store_true", help="pre-releases, too")
+    timeline.add_argument("--index", default=DEFAULT, help="default, a URL, or a folder of wheels")
+    timeline.add_argument("--refresh", action="store_true", help="ask the index again")
+    timeline.add_argument("--allow-full", action="store_true", help=_ALLOW_FULL)
+    timeline.add_argument("--all", action="store_true", help="a line for each release")
+    timeline.add_argument("--json", action="store_true", help="print JSON")
 
     _command(commands, "schema", _schema, "print the JSON Schema of a record")
     return parser
@@ -202,6 +219,21 @@ def _read_report(options: argparse.Namespace) -> Report:
             print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201
         return workspace.report()
     return published_report(matrix)
+
+
+def _timeline(options: argparse.Namespace) -> int:
+    # What reads wheels is not worth importing for any other command.
+    from torchfloor.timeline.command import ask, tell  # noqa: PLC0415
+
+    reading = ask(options)
+    if options.json:
+        from torchfloor.timeline.show import as_json  # noqa: PLC0415
+
+        _print_json(as_json(reading))
+    else:
+        for line in tell(reading, every=options.all):
+            print(line)  # noqa: T201
+    return 0
 
 
 def _schema(_options: argparse.Namespace) -> int:
