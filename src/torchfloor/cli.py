@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.version import InvalidVersion, Version
 from rich.console import Console
+from rich.progress import Progress
 
 from torchfloor import __version__, record, screen
 from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
@@ -98,6 +100,17 @@ def _parser() -> argparse.ArgumentParser:
     verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
+
+    requires = _command(commands, "requires", _requires, "find the floor that code's names need")
+    requires.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="files and folders")
+    requires.add_argument("--package", default="torch", help="the dependency (%(default)s)")
+    requires.add_argument("--module", help="the name it is imported by, if that is another")
+    requires.add_argument("--index", default=DEFAULT, help="as in matrix.yaml")
+    requires.add_argument("--versions", default="", metavar="SPEC", help="compare only these")
+    requires.add_argument(
+        "--at-least", type=_version, metavar="VERSION", help="fail if this release is not enough"
+    )
+    requires.add_argument("--json", action="store_true", help="print JSON")
 
     timeline = _command(
         commands, "timeline", _timeline, "show since which release names exist, from wheels alone"
@@ -219,6 +232,45 @@ def _read_report(options: argparse.Namespace) -> Report:
             print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201
         return workspace.report()
     return published_report(matrix)
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        msg = f"{text!r} is no version; write one such as 2.0"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
+def _requires(options: argparse.Namespace) -> int:
+    # What reads code and wheels is not worth importing for any other command.
+
+    from torchfloor.report.requirements import print_requirements, shortfalls  # noqa: PLC0415
+    from torchfloor.requires import names_to_read, requirements  # noqa: PLC0415
+    from torchfloor.timeline import read_timelines  # noqa: PLC0415
+    from torchfloor.usage import read_usage  # noqa: PLC0415
+
+    module = options.module or options.package.replace("-", "_")
+    usage = read_usage(options.paths, module, options.package)
+    shown = Console(stderr=True)
+    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        task = progress.add_task("Reading releases", total=None)
+        reading = read_timelines(
+            options.package,
+            names_to_read(usage),
+            index=options.index,
+            versions=options.versions,
+            on_release=lambda done, known: progress.update(task, completed=done, total=known),
+        )
+    found = requirements(usage, reading)
+    wanting = [] if options.at_least is None else shortfalls(found, options.at_least)
+    if options.json:
+        _print_json(found)
+    else:
+        print_requirements(found, Console())
+    for line in wanting:
+        print(f"torchfloor: {line}", file=sys.stderr)  # noqa: T201
+    return 1 if wanting else 0
 
 
 def _timeline(options: argparse.Namespace) -> int:
