@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from torchfloor import static
 from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
 from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.plan import Plan
@@ -54,7 +55,7 @@ def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> in
         if record.outcome != "errored" or not (folder / f"{record.cell}.json").exists():
             write_record(record, folder)
     for file in folder.glob("*.json"):
-        if file.stem not in planned:
+        if file.stem not in planned and file.name != static.FILE:
             _remove(file)
     write_atomically(folder / "plan.json", seal(plan.without_urls()))
     return len(chosen)
@@ -112,7 +113,7 @@ def published_report(matrix: Matrix) -> Report:
 
     Raises:
         NoEvidenceError: If nothing has been published.
-        ConfigError: If the published plan is damaged, or about another floor.
+        ConfigError: If the published plan or timeline is damaged, or about something else.
         RecordError: If records are damaged, or the plan does not know them; all are named.
     """
     plan = published_plan(matrix)
@@ -125,7 +126,7 @@ def published_report(matrix: Matrix) -> Report:
     ]
     if mistakes:
         raise RecordError("\n".join(f"evidence/{mistake}" for mistake in mistakes))
-    return make_report(plan, records, Inputs(matrix))
+    return make_report(plan, records, Inputs(matrix), static.read_static(matrix))
 
 
 def render_documents(matrix: Matrix) -> dict[Path, str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_BYTES = 64 * 2**20
+_OTHERS = {"plan.json", "timeline.json"}
+"""Evidence that is of no cell."""
 _AGAIN = "run the cell again"
 _UNFINISHED = re.compile(r"\..+\.(\d+)\.\w+")
 """Name of a file that is being written: `.<target>.<process>.<random>`."""
@@ -163,7 +165,7 @@ def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
     records: list[Record] = []
     errors: list[RecordError] = []
     for file in sorted(folder.glob("*.json")):
-        if file.name.startswith(".") or file.name == "plan.json":
+        if file.name.startswith(".") or file.name in _OTHERS:
             continue
         try:
             records.append(read_record(file))

@@ -33,11 +33,13 @@ from torchfloor.output import printable
 from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
+from torchfloor.static import publish_static
 from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:
     from torchfloor.plan import Cell, Plan
+    from torchfloor.report.model import Report
 
 __all__ = ["Documents", "define"]
 
@@ -223,13 +225,28 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
             session.warn(str(error))
         try:
             count = publish_records(workspace.matrix, plan, records)
+            for note in publish_static(workspace.matrix, plan.releases):
+                session.warn(note)
             for file, text in render_documents(workspace.matrix).items():
                 write_atomically(file, text.encode())
         except TorchfloorError as error:
             session.error(_told(error))
-        session.log(published_report(workspace.matrix).verdict.sentence)
+        report = published_report(workspace.matrix)
+        session.log(report.verdict.sentence)
         published = f"{count} record{'s' if count != 1 else ''} published"
         session.log(f"{published}; look at the changes, and commit them")
+        _shout(session, report)
+
+
+def _shout(session: nox.Session, report: Report) -> None:
+    """Fail where wheels say something else than what was run."""
+    found = report.timeline.disagreements if report.timeline else ()
+    for line in found:
+        session.warn(f"DISAGREEMENT of wheel and run: {line}")
+    if found:
+        what = "what wheels say and what was run disagree"
+        hint = "a stub, a probe or the reading of wheels is wrong: find out which"
+        session.error(f"{what} in {len(found)} point{'s' if len(found) != 1 else ''}; {hint}")
 
 
 def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
@@ -239,6 +256,7 @@ def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
         checking = "--check" in session.posargs
         try:
             rendered = render_documents(workspace.matrix)
+            report = published_report(workspace.matrix)
             if documents is not None:
                 rendered |= documents(checking=checking)
         except TorchfloorError as error:
@@ -252,6 +270,9 @@ def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
         for file in differing:
             write_atomically(file, rendered[file].encode())
             session.log(f"rendered {file.name}")
+        if workspace.matrix.names and report.timeline is None:
+            session.warn("no timeline of the matrix's names is published: run `nox -s publish`")
+        _shout(session, report)
 
 
 def _equals(file: Path, text: str) -> bool:

@@ -28,6 +28,7 @@ from torchfloor.records import (
 )
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
+from torchfloor.static import known_static
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +185,8 @@ class Workspace:
     def report(self) -> Report:
         """Bring what this workspace knows into one model."""
         records, _ = read_records(self.records)
-        return make_report(self.plan(pinned=True), records, self.inputs)
+        static = known_static(self.matrix)
+        return make_report(self.plan(pinned=True), records, self.inputs, static)
 
     def render(self) -> Path:
         """Write the table of what is known so far; several processes may do so at once."""
