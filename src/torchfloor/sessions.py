@@ -33,7 +33,7 @@ from torchfloor.output import printable
 from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
-from torchfloor.static import publish_static
+from torchfloor.static import known_static, publish_static
 from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace
 
@@ -174,7 +174,7 @@ def _define_compat(workspace: Workspace, plan: Plan) -> None:
     asked = [cell for cell in plan.cells if cell.status != "planned" and _names(cell)]
     cells = [cell for cell in plan.cells if cell.status == "planned" or cell in asked]
     evidence, _ = read_records(workspace.matrix.root / "evidence")
-    quick = quick_cells(plan, evidence)
+    quick = quick_cells(plan, evidence, known_static(workspace.matrix))
     parameters = [nox.param(cell.id, id=cell.id, tags=_tags(plan, cell, quick)) for cell in cells]
 
     @nox.session(python=False, default=False, requires=["plan"], allow_parallel=True)
