@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import uuid
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,7 +27,7 @@ import nox
 from packaging.version import Version
 
 from torchfloor import screen
-from torchfloor.errors import TorchfloorError
+from torchfloor.errors import ConfigError, TorchfloorError
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
 from torchfloor.output import printable
@@ -47,6 +48,8 @@ _RUN = "TORCHFLOOR_RUN"
 """Names the run and its folder, so that nox's worker processes know they belong to it."""
 _ARGUMENTS = "TORCHFLOOR_ARGUMENTS"
 """The words after `nox` on the user's command line, for the same processes."""
+_TAGS = ("-t", "--tag", "--tags")
+"""What comes before a tag: `floor` is a session as well."""
 _MOST_JOBS = 4
 """More cells at a time would wait for the network and the disk."""
 
@@ -75,7 +78,7 @@ class _Run(msgspec.Struct, frozen=True):
 
 
 def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> None:
-    """Define the sessions plan, compat, publish and docs.
+    """Define the sessions plan, compat, floor, canary, publish and docs.
 
     Args:
         matrix: The matrix file, relative to the noxfile's folder, which nox has made the current
@@ -97,13 +100,13 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     try:
         workspace = Workspace(read_matrix(Path(matrix)))
     except TorchfloorError as error:
-        _define_broken(_told(error), "plan", "compat", "publish", "docs")
+        _define_broken(_told(error), "plan", "compat", "publish", "docs", "floor", "canary")
         return
     _define_docs(workspace, documents)
     try:
         plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
     except TorchfloorError as error:
-        _define_broken(_told(error), "plan", "compat", "publish")
+        _define_broken(_told(error), "plan", "compat", "publish", "floor", "canary")
         return
     if not is_part:
         _choose_jobs(workspace, plan)
@@ -111,6 +114,8 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     _define_plan(workspace, plan)
     _define_compat(workspace, plan)
     _define_publish(workspace, plan)
+    _define_floor(workspace)
+    _define_canary(workspace)
 
 
 def _define_broken(message: str, *names: str) -> None:
@@ -121,7 +126,11 @@ def _define_broken(message: str, *names: str) -> None:
 
     fail.__doc__ = f"Cannot run: {' '.join(message.split())}"
     # Of a cell or a tag that is asked for, nox would only say that there is no such session.
-    if any(re.match(r"compat\(|(cpu|cuda|floor|quick)$", word) for word in sys.argv[1:]):
+    asked = (
+        re.match(r"compat\(|(cpu|cuda|quick)$", word) or (word == "floor" and before in _TAGS)
+        for before, word in pairwise(sys.argv)
+    )
+    if any(asked):
         print(f"torchfloor: {message}", file=sys.stderr)  # noqa: T201 - the output
     for name in names:
         nox.session(name=name, python=False, default=False)(fail)
@@ -214,6 +223,40 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     if cell.promised:
         session.error(f"{told} (log: .compat/logs/{cell.id}/)")
     session.warn(f"{told} (below the declared floor, so this fails nothing)")
+
+
+def _define_floor(workspace: Workspace) -> None:
+    @nox.session(python=False, default=False)
+    def floor(session: nox.Session) -> None:
+        """Search the lowest release that works; `-- --versions SPEC` says among which."""
+        from torchfloor.floor import find_floor  # noqa: PLC0415 - no other session needs it
+
+        try:
+            found = find_floor(workspace, session.posargs, _say)
+        except (TorchfloorError, OSError) as error:
+            session.error(_told(error))
+        for line in found.lines[: None if found.holds else -1]:
+            session.log(line)
+        if not found.holds:
+            session.error(found.lines[-1].removesuffix("."))
+
+
+def _define_canary(workspace: Workspace) -> None:
+    @nox.session(python=False, default=False)
+    def canary(session: nox.Session) -> None:
+        """Try the newest pre-release of the canary index; it may fail, and is reported apart."""
+        from torchfloor.canary import try_canary  # noqa: PLC0415 - no other session needs it
+
+        try:
+            try_canary(workspace, _say, discard="--discard" in session.posargs)
+        except ConfigError as error:
+            session.error(_told(error))
+        except (TorchfloorError, OSError) as error:
+            session.warn(f"Canary: {_told(error)}; nothing is known of what is coming")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the output
 
 
 def _define_publish(workspace: Workspace, plan: Plan) -> None:

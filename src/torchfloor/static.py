@@ -32,6 +32,7 @@ __all__ = [
     "publish_static",
     "read_names",
     "read_static",
+    "read_wheels",
 ]
 
 FILE = "timeline.json"
@@ -104,9 +105,20 @@ class StaticEvidence(msgspec.Struct, frozen=True):
     names: tuple[NameHistory, ...]
 
 
-def read_names(
+def read_names(matrix: Matrix, versions: str, *, refresh: bool = False) -> StaticEvidence:
+    """Read the matrix's names from wheels, as evidence; see `read_wheels`."""
+    reading = read_wheels(matrix, versions, refresh=refresh)
+    return StaticEvidence(
+        package=reading.package,
+        index=reading.index,
+        read=dt.datetime.now(dt.UTC).date(),
+        names=tuple(_history(timeline) for timeline in reading.timelines),
+    )
+
+
+def read_wheels(
     matrix: Matrix, versions: str, *, index: str = "", pre: bool = False, refresh: bool = False
-) -> StaticEvidence:
+) -> Reading:
     """Read the matrix's names from wheels.
 
     Args:
@@ -125,7 +137,7 @@ def read_names(
     every = (i for flavour in matrix.flavours.values() for i in flavour.indexes)
     for each in [index] if index else dict.fromkeys(every):
         try:
-            reading = read_timelines(
+            return read_timelines(
                 matrix.package,
                 matrix.names,
                 index=each,
@@ -138,18 +150,7 @@ def read_names(
             mistakes += [f"{without_credentials(each)}: {mistake}" for mistake in error.mistakes]
         except TorchfloorError as error:
             mistakes.append(str(error))
-        else:
-            return _make(reading)
     raise IndexUnreachableError("; ".join(mistakes))
-
-
-def _make(reading: Reading) -> StaticEvidence:
-    return StaticEvidence(
-        package=reading.package,
-        index=reading.index,
-        read=dt.datetime.now(dt.UTC).date(),
-        names=tuple(_history(timeline) for timeline in reading.timelines),
-    )
 
 
 def _history(timeline: Timeline) -> NameHistory:

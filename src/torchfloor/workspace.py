@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torchfloor.record import Record
     from torchfloor.storage import Storage
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "choose", "this_host"]
 
 _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""

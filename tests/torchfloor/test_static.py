@@ -12,7 +12,7 @@ from torchfloor.errors import ConfigError
 from torchfloor.matrix import Matrix, read_matrix
 from torchfloor.publish import publish_records
 from torchfloor.records import read_records
-from torchfloor.static import known_static, publish_static, read_names, read_static
+from torchfloor.static import known_static, publish_static, read_names, read_static, read_wheels
 from torchfloor.wheels import IndexUnreachableError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_the_first_index_that_answers_is_read_and_all_are_named_if_none_does(
     with pytest.raises(IndexUnreachableError, match=r"gone is no folder.*; .*'>=7' matches no"):
         read_names(read_matrix(file), ">=7")
     with pytest.raises(IndexUnreachableError, match="gone is no folder"):
-        read_names(matrix, ">=1.0", index="gone")
+        read_wheels(matrix, ">=1.0", index="gone")
 
 
 def test_where_nothing_can_be_read_what_was_published_stays(matrix: Matrix) -> None:
