@@ -59,7 +59,7 @@ def claim(
             f"{newest.package} {newest.release}, the newest that could be tested, is incompatible"
         )
         hint = "so nothing below it is a floor; mend it, or narrow the range with --versions"
-        return Floor(None, (f"No floor: {told}, {hint}.",), holds=False)
+        return Floor(None, (f"No floor: {told}, {hint}.",), holds=newest.version < declared)
     floor = cells[found.floor]
     below = cells[found.below] if found.below is not None else None
     lines = [_proved(every, cells, known, found), *_doubts(cells, found)]
@@ -83,10 +83,12 @@ def _proved(
     works = [cell.release for cell in tested if cell.version >= floor.version]
     above = [cell.release for cell in every if cell.version >= floor.version]
     if works == above:
-        right = f"verified without gap: each of {_counted(len(above))} from there on was tested"
+        right = "verified without gap: every release from there on was tested"
     else:
-        rest = f"{len(above) - len(works)} of {_counted(len(above))} from there on were not tested"
-        right = f"bisected: {rest}, and count on what works to keep on working"
+        rest = (
+            f"{len(above) - len(works)} of the {len(above)} releases from there on are not proved"
+        )
+        right = f"bisected: {rest}, and that what works keeps on working is assumed"
     lower = "" if found.below is not None else " or lower"
     oldest = (
         f"{cells[found.below].release} is incompatible"
@@ -112,7 +114,3 @@ def _doubts(cells: Sequence[Cell], found: Finding) -> Iterator[str]:
             f"What works does not keep on working here: {works} compatible, though below one that "
             "is not. Only `nox -s compat` proves all."
         )
-
-
-def _counted(count: int) -> str:
-    return f"{count} release" + ("s" if count != 1 else "")

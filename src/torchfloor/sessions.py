@@ -27,13 +27,14 @@ import nox
 from packaging.version import Version
 
 from torchfloor import screen
-from torchfloor.errors import ConfigError, TorchfloorError
+from torchfloor.errors import TorchfloorError, unfinished
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
 from torchfloor.output import printable
 from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
+from torchfloor.scouting import define_scouting
 from torchfloor.static import known_static, publish_static
 from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace
@@ -100,13 +101,13 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     try:
         workspace = Workspace(read_matrix(Path(matrix)))
     except TorchfloorError as error:
-        _define_broken(_told(error), "plan", "compat", "publish", "docs", "floor", "canary")
+        _define_broken(unfinished(error), "plan", "compat", "publish", "docs", "floor", "canary")
         return
     _define_docs(workspace, documents)
     try:
         plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
     except TorchfloorError as error:
-        _define_broken(_told(error), "plan", "compat", "publish", "floor", "canary")
+        _define_broken(unfinished(error), "plan", "compat", "publish", "floor", "canary")
         return
     if not is_part:
         _choose_jobs(workspace, plan)
@@ -114,8 +115,7 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     _define_plan(workspace, plan)
     _define_compat(workspace, plan)
     _define_publish(workspace, plan)
-    _define_floor(workspace)
-    _define_canary(workspace)
+    define_scouting(workspace)
 
 
 def _define_broken(message: str, *names: str) -> None:
@@ -134,11 +134,6 @@ def _define_broken(message: str, *names: str) -> None:
         print(f"torchfloor: {message}", file=sys.stderr)  # noqa: T201 - the output
     for name in names:
         nox.session(name=name, python=False, default=False)(fail)
-
-
-def _told(error: Exception) -> str:
-    """Take a mistake's words as nox shows them: it ends the sentence itself."""
-    return str(error).removesuffix(".")
 
 
 def _define_plan(workspace: Workspace, plan: Plan) -> None:
@@ -162,7 +157,7 @@ def _define_plan(workspace: Workspace, plan: Plan) -> None:
                 run = _Run(chosen, storage.keep, storage.turns, dict(storage.needs))
                 write_atomically(_run_file(workspace), msgspec.json.encode(run))
         except TorchfloorError as error:
-            session.error(_told(error))
+            session.error(unfinished(error))
 
 
 def _selected(session: nox.Session, plan: Plan) -> list[Cell]:
@@ -214,7 +209,7 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
             fresh="--fresh" in session.posargs,
         )
     except (TorchfloorError, OSError) as error:
-        session.error(_told(error))
+        session.error(unfinished(error))
     if record.outcome == "compatible":
         return
     assert record.failure is not None, cell.id  # noqa: S101 - only a compatible cell has none
@@ -223,40 +218,6 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     if cell.promised:
         session.error(f"{told} (log: .compat/logs/{cell.id}/)")
     session.warn(f"{told} (below the declared floor, so this fails nothing)")
-
-
-def _define_floor(workspace: Workspace) -> None:
-    @nox.session(python=False, default=False)
-    def floor(session: nox.Session) -> None:
-        """Search the lowest release that works; `-- --versions SPEC` says among which."""
-        from torchfloor.floor import find_floor  # noqa: PLC0415 - no other session needs it
-
-        try:
-            found = find_floor(workspace, session.posargs, _say)
-        except (TorchfloorError, OSError) as error:
-            session.error(_told(error))
-        for line in found.lines[: None if found.holds else -1]:
-            session.log(line)
-        if not found.holds:
-            session.error(found.lines[-1].removesuffix("."))
-
-
-def _define_canary(workspace: Workspace) -> None:
-    @nox.session(python=False, default=False)
-    def canary(session: nox.Session) -> None:
-        """Try the newest pre-release of the canary index; it may fail, and is reported apart."""
-        from torchfloor.canary import try_canary  # noqa: PLC0415 - no other session needs it
-
-        try:
-            try_canary(workspace, _say, discard="--discard" in session.posargs)
-        except ConfigError as error:
-            session.error(_told(error))
-        except (TorchfloorError, OSError) as error:
-            session.warn(f"Canary: {_told(error)}; nothing is known of what is coming")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the output
 
 
 def _define_publish(workspace: Workspace, plan: Plan) -> None:
@@ -273,7 +234,7 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
             for file, text in render_documents(workspace.matrix).items():
                 write_atomically(file, text.encode())
         except TorchfloorError as error:
-            session.error(_told(error))
+            session.error(unfinished(error))
         report = published_report(workspace.matrix)
         session.log(report.verdict.sentence)
         published = f"{count} record{'s' if count != 1 else ''} published"
@@ -303,7 +264,7 @@ def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
             if documents is not None:
                 rendered |= documents(checking=checking)
         except TorchfloorError as error:
-            session.error(_told(error))
+            session.error(unfinished(error))
         differing = [file for file, text in rendered.items() if not _equals(file, text)]
         if checking and differing:
             names = " and ".join(file.name for file in differing)
