@@ -116,6 +116,8 @@ def _foretell(matrix: Matrix, release: str, newest: str) -> Iterator[str]:
         doubts = [_doubt(each) for each in seen if each.status not in _DECIDED]
         changes = [c for c in change_points(Timeline(after.name, seen)) if c.before is not None]
         told = "; ".join(change.text for change in changes) or f"the same as in {newest}"
+        if seen[0].signatures and seen[1].status == "present" and not seen[1].signatures:
+            told = f"there, but its signature cannot be read ({seen[1].kind})"
         if any(change.kind != "annotation" for change in changes):
             told = f"CHANGED since {newest}: {told}"
         yield f"Read from wheels, not run: {after.name}: {'; '.join(doubts) or told}."

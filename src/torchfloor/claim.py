@@ -83,7 +83,7 @@ def _proved(
     works = [cell.release for cell in tested if cell.version >= floor.version]
     above = [cell.release for cell in every if cell.version >= floor.version]
     if works == above:
-        right = "verified without gap: every release from there on was tested"
+        right = "verified without gap: every release of the range from there on was tested"
     else:
         rest = (
             f"{len(above) - len(works)} of the {len(above)} releases from there on are not proved"

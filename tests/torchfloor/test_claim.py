@@ -37,7 +37,7 @@ def test_a_floor_with_untested_releases_above_is_bisected_and_says_what_is_assum
 
 def test_a_floor_with_every_release_above_tested_is_verified_without_gap() -> None:
     (line,) = claimed("?ICCC", declared="1.2").lines
-    assert "Measured floor: dep 1.2 (verified without gap: every release from there on" in line
+    assert "Measured floor: dep 1.2 (verified without gap: every release of the range" in line
 
 
 @pytest.mark.parametrize(
