@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torchfloor.plan import Cell, Plan
     from torchfloor.search import Goal, Step
-    from torchfloor.static import StaticEvidence
+    from torchfloor.static import NameHistory
     from torchfloor.workspace import Workspace
 
 __all__ = ["find_floor"]
@@ -160,28 +160,31 @@ class _Search:
 
     def _predict(self) -> list[int]:
         """Find where wheels let expect the floor: the names' beginning, then other changes."""
-        matrix = self.workspace.matrix
-        if not matrix.names:
+        if not self.workspace.matrix.names:
             self.say("Nothing is predicted: matrix.yaml lists no `names` to read from wheels.")
             return []
-        versions = f">={self.cells[0].release},<={self.cells[-1].release}"
-        try:
-            static: StaticEvidence | None = read_names(matrix, versions)
-        except TorchfloorError as error:
-            static = known_static(matrix)
-            self.say(f"Wheels cannot be read ({error}).")
-        begun = (
-            [(Version(name.first), name) for name in static.names if name.first] if static else []
-        )
-        if static is None or not begun:
+        names = self._read_names()
+        begun = [(Version(name.first), name) for name in names if name.first]
+        if not begun:
             self.say("Nothing is predicted: no wheel of this range has any of the names.")
             return []
         first, name = min(begun, key=lambda pair: pair[0])
         told = next((c.text for c in name.changes if c.release == str(first)), "there")
         self.say(f"The timeline predicts {first}: {name.name} {told} (read from wheels, not run).")
-        changes = (c for each in static.names for c in each.changes if c.kind != "annotation")
-        expected = [first, *sorted({Version(change.release) for change in changes})]
+        changes = (c for each in names for c in each.changes if c.kind != "annotation")
+        # The first of them is where the name begins: before it, nothing can change.
+        expected = sorted({Version(change.release) for change in changes})
         return list(dict.fromkeys(p for version in expected for p in self._place(version)))
+
+    def _read_names(self) -> tuple[NameHistory, ...]:
+        """Read the names from the range's wheels, or take what was published."""
+        versions = f">={self.cells[0].release},<={self.cells[-1].release}"
+        try:
+            return read_names(self.workspace.matrix, versions).names
+        except TorchfloorError as error:
+            self.say(f"Wheels cannot be read ({error}).")
+        published = known_static(self.workspace.matrix)
+        return published.names if published else ()
 
     def _place(self, version: Version) -> list[int]:
         """Return the place of the first release at or above a version, if there is one."""

@@ -120,6 +120,12 @@ def test_what_errored_is_said_to_say_nothing(search: Searched) -> None:
     )
 
 
+def test_however_many_error_the_floor_is_found_all_the_same(search: Searched) -> None:
+    search.wheels(since="1.5")
+    found = search.find({"0": "incompatible", "1.5": "compatible", "1.20": "errored"})
+    assert (found.release, len(search.ran)) == ("1.5", 18 + 4)
+
+
 def test_where_everything_errored_each_release_was_tried_and_nothing_is_claimed(
     search: Searched,
 ) -> None:
