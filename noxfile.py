@@ -39,7 +39,9 @@ sessions.define(documents=documents.render_documents)
 def tests(session: nox.Session) -> None:
     """Run the unit tests of both packages, on the newest PyTorch."""
     session.install("-e", ".[gradnorms]", *nox.project.dependency_groups(PYPROJECT, "test"))
-    session.run("pytest", *session.posargs)
+    # A file's tests share what they build. Threads that wait in turns would hold up the other half.
+    workers = ("--numprocesses=auto", "--dist=loadfile")
+    session.run("pytest", *workers, *session.posargs, env={"OMP_WAIT_POLICY": "PASSIVE"})
 
 
 @nox.session

@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 from torchfloor import host, install
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
 from torchfloor.matrix import read_matrix
-from torchfloor.output import installer_words, tidy_log
+from torchfloor.output import installer_words
 from torchfloor.process import execute
 from torchfloor.provenance import INCELL, digest_of
 from torchfloor.run import alone
@@ -161,8 +161,7 @@ class _Bench:
             install.install_arguments(uv, source, self.environment, cache),
         ):
             log = self.logs / "install.log"
-            if not self._execute(command, environment, log, self.timeout):
-                tidy_log(log)
+            if execute(command, environment, self.folder, log, self.timeout).status:
                 words = installer_words(log.read_text("utf-8"))
                 msg = f"{self.cell.id} could not be installed: {words}"
                 raise TorchfloorError(msg)
@@ -177,18 +176,12 @@ class _Bench:
         ]
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment["PYTHONPATH"] = os.pathsep.join([str(INCELL), str(SUBJECT.parent)])
-        if not self._execute(command, environment, log, _PATIENCE):
-            lines = log.read_text("utf-8", errors="replace").split("\n")
+        if execute(command, environment, self.folder, log, _PATIENCE).status:
+            lines = log.read_text("utf-8").split("\n")
             last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
             msg = f"{self.cell.id} could not be measured: {last} (log: {log.relative_to(ROOT)})"
             raise TorchfloorError(msg)
         return msgspec.json.decode(target.read_bytes(), type=into)
-
-    def _execute(
-        self, command: Sequence[str], environment: Mapping[str, str], log: Path, timeout: float
-    ) -> bool:
-        with log.open("wb") as output:
-            return execute(command, environment, self.folder, output, timeout).status == 0
 
 
 def _revision() -> str:

@@ -12,13 +12,13 @@ nothing), and only such a tensor is measured again, in float64 and scaled.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Callable
 
 import torch
 
 from gradnorms.elements import HOST, PLAIN, flat_view, pieces
+from gradnorms.layout import lay_out
 from gradnorms.paths import choose
 from gradnorms.rounding import HALVES, compare_norm, halfway, narrow
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from gradnorms.layout import Stack
     from gradnorms.paths import Path
 
     Visitor = Callable[[Sequence[Tensor]], None]
@@ -40,10 +41,6 @@ _WIDE_LENGTHS = tuple(range(32, 0, -1))
 _SMALLEST_SOUND = {torch.float32: 2.0**-33, _WIDE: 2.0**-460}
 # Of the results, relative. Half types are decided by exact arithmetic where this leaves a doubt.
 _ERROR = {torch.float32: 1e-6, _WIDE: 1e-13}
-# Copying a tensor into a matrix costs less than a call of its own, up to about this size.
-_LARGEST_STACKED, _FEWEST_STACKED = 2**13, 4
-# Rows that may make up a stacked tensor, so that their norms are no long sum in turn.
-_MOST_ROWS = 64
 # Elements of a matrix, or of a piece that is cast: what fits a processor's own cache.
 _PIECE = 2**18
 
@@ -116,62 +113,6 @@ def _are_plain(tensors: Sequence[Tensor]) -> bool:
     )
 
 
-class _Stack(NamedTuple):
-    """Equally shaped tensors that become rows of a matrix."""
-
-    size: int
-    choose: Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
-    numel: int
-    row: int  # how many elements a row has; does not always divide numel
-
-
-class _Plan(NamedTuple):
-    """How a list of tensors of these shapes is measured."""
-
-    stacks: tuple[_Stack, ...]
-    singles: tuple[tuple[int, int], ...]  # index, and length of the rows that divide it, or 0
-    empty: int
-    order: (
-        tuple[int, ...] | None
-    )  # where each tensor's norm stands among those of the above, in order
-
-
-@lru_cache(maxsize=64)
-def _plan(shapes: tuple[torch.Size, ...], lengths: tuple[int, ...]) -> _Plan:
-    """Plan once for all lists of these shapes: a model's gradients keep theirs."""
-    members: dict[torch.Size, list[int]] = {}
-    for index, shape in enumerate(shapes):
-        members.setdefault(shape, []).append(index)
-    stacks, singles, empty = [], [], []
-    found: list[int] = []
-    most = min(_LARGEST_STACKED, _MOST_ROWS * lengths[0])
-    for shape, indices in members.items():
-        numel = math.prod(shape)
-        row = _row_length(numel, lengths)
-        if numel == 0:
-            empty += indices
-        elif numel <= most and len(indices) >= _FEWEST_STACKED:
-            everything = len(indices) == len(shapes)
-            chosen: Any = tuple if everything else itemgetter(*indices)
-            stacks.append(_Stack(len(indices), chosen, numel, row or lengths[0]))
-            found += indices
-        else:
-            singles += [(index, row) for index in indices]
-    found += [*(index for index, _ in singles), *empty]
-    order = None
-    if found != sorted(found):
-        places = {index: place for place, index in enumerate(found)}
-        order = tuple(places[index] for index in range(len(found)))
-    return _Plan(tuple(stacks), tuple(singles), len(empty), order)
-
-
-@lru_cache(maxsize=4096)
-def _row_length(numel: int, lengths: tuple[int, ...]) -> int:
-    """Return the largest length of rows that divides the number of elements, or 0."""
-    useful = (length for length in lengths if length > lengths[0] // 8 or length == numel)
-    return next((length for length in useful if numel % length == 0), 0)
-
-
 def _sound_norms(
     path: Path, tensors: Sequence[Tensor], working: torch.dtype, visit: Visitor | None
 ) -> Tensor:
@@ -192,28 +133,28 @@ def _sound_norms(
 def _norms(
     path: Path, tensors: Sequence[Tensor], working: torch.dtype, visit: Visitor | None
 ) -> Tensor:
-    plan = _plan(tuple(map(attrgetter("shape"), tensors)), _lengths(path, working))
+    layout = lay_out(tuple(map(attrgetter("shape"), tensors)), _lengths(path, working))
     found: list[Tensor] = []
-    for stack in plan.stacks:
+    for stack in layout.stacks:
         chosen = stack.choose(tensors)
         found += _stacked(path, chosen, stack, working)
         if visit is not None:
             visit(chosen)
     flats = []
-    for index, row in plan.singles:
+    for index, row in layout.singles:
         flats.append(_short(path, tensors[index], row, working))
         if visit is not None:
             visit((tensors[index],))
     if flats:
         found.append(torch.stack([*path.norms(flats, 2.0, _WIDE)]))
-    if plan.empty:
-        found.append(torch.zeros(plan.empty, dtype=_WIDE, device=HOST))
+    if layout.empty:
+        found.append(torch.zeros(layout.empty, dtype=_WIDE, device=HOST))
     norms = found[0] if len(found) == 1 else torch.cat(found)
-    return norms if plan.order is None else norms[torch.tensor(plan.order, device=HOST)]
+    return norms if layout.order is None else norms[torch.tensor(layout.order, device=HOST)]
 
 
 def _stacked(
-    path: Path, chosen: tuple[Tensor, ...], stack: _Stack, working: torch.dtype
+    path: Path, chosen: tuple[Tensor, ...], stack: Stack, working: torch.dtype
 ) -> Iterable[Tensor]:
     """Yield the norms of the tensors of a stack, as many at a time as a cache holds."""
     first = chosen[0]

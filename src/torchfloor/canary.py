@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from packaging.version import Version
 
 from torchfloor import screen
+from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError, TorchfloorError
 from torchfloor.output import printable
 from torchfloor.plan import plan_release
@@ -17,7 +18,6 @@ from torchfloor.wheels import (
     Wheel,
     list_wheels,
     with_credentials,
-    without_credentials,
 )
 from torchfloor.workspace import this_host
 

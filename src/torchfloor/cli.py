@@ -17,10 +17,11 @@ from torchfloor import __version__, record, screen
 from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
+from torchfloor.output import open_output
 from torchfloor.publish import published_report
 from torchfloor.records import read_records
 from torchfloor.report.markdown import render_page
-from torchfloor.report.terminal import print_report
+from torchfloor.report.terminal import Terminal, print_report
 from torchfloor.wheels import DEFAULT
 from torchfloor.workspace import Workspace, choose
 
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         its evidence is missing; 2 a mistake in the configuration or call; 3 no evidence;
         130 interrupted; 141 nobody reads the output.
     """
+    open_output()
     options = _parser().parse_args(arguments)
     try:
         status: int = options.do(options)
@@ -204,19 +206,21 @@ def _report(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(report)
     elif options.markdown:
-        print(render_page(report), end="")  # noqa: T201
+        _print_document(render_page(report).encode())
     else:
-        print_report(report, Console())
+        print_report(report, Terminal())
     return 0
 
 
 def _verdict(options: argparse.Namespace) -> int:
-    verdict = _read_report(options).verdict
+    report = _read_report(options)
+    verdict = report.verdict
     if options.json:
         _print_json(verdict)
     else:
         below = [f"Below the declared floor: {line}" for line in verdict.below]
-        for line in (verdict.sentence, *verdict.failing, *below):
+        indexes = [f"Index: {told}." for told in report.unreachable]
+        for line in (verdict.sentence, *verdict.failing, *below, *indexes):
             print(line)  # noqa: T201
     return verdict.exit_code
 
@@ -294,4 +298,10 @@ def _schema(_options: argparse.Namespace) -> int:
 
 
 def _print_json(value: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())  # noqa: T201
+    _print_document(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def _print_document(content: bytes) -> None:
+    """Write UTF-8, whatever the output's encoding is: what is read by a program must be whole."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)

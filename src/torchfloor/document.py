@@ -51,7 +51,7 @@ def load_document(path: Path) -> tuple[dict[Any, Any], list[str]]:
     except RecursionError:
         raise ConfigError(path.name, ["not valid YAML: nested too deeply"]) from None
     except _YAML_ERRORS as error:
-        raise ConfigError(path.name, ["not valid YAML: " + " ".join(str(error).split())]) from None
+        raise ConfigError(path.name, [f"not valid YAML: {_cause(error)}"]) from None
     if not isinstance(content, dict):
         raise ConfigError(path.name, ["must hold keys and values, such as 'package: torch'"])
     return content, repeated
@@ -59,6 +59,15 @@ def load_document(path: Path) -> tuple[dict[Any, Any], list[str]]:
 
 # PyYAML lets through what Python says to a date or a tagged number that is none.
 _YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError)
+
+
+def _cause(error: Exception) -> str:
+    """Say what is wrong and where, without the line itself: it may hold a password."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split())
+    mark = error.problem_mark or error.context_mark
+    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return ", ".join(filter(None, (error.context, error.problem))) + place
 
 
 def _load(text: str) -> tuple[object, list[str]]:

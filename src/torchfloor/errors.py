@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar
+
+from torchfloor.output import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,17 +22,20 @@ __all__ = [
 ]
 
 
+_OBSTACLES = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR)
+
+
 class TorchfloorError(Exception):
     """Base of every error that is shown without a traceback.
 
-    The message says what failed, the likely cause and what to do, in that order. Text from files
-    is shown escaped where it would move the cursor or colour the terminal.
+    The message says what failed, the likely cause and what to do, in that order. Nothing in it
+    moves the cursor or colours the terminal.
     """
 
     exit_code: ClassVar[int] = 2
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(_printable(message))
+        super().__init__(printable(message))
 
 
 class ConfigError(TorchfloorError):
@@ -61,9 +67,13 @@ class StorageError(TorchfloorError):
     """
 
     def __init__(self, place: Path, error: OSError) -> None:
+        if error.errno in _OBSTACLES:
+            advice = f"remove what stands in its place in {place.parent}"
+        else:
+            advice = f"make room for {place.parent}, or make it writable"
         super().__init__(
-            f"{place.name} cannot be written ({error.strerror or error}); make room for "
-            f"{place.parent}, or make it writable, and run again: what is finished is kept"
+            f"{place.name} cannot be written ({error.strerror or error}); {advice}, and run again: "
+            "what is finished is kept"
         )
 
 
@@ -80,9 +90,3 @@ class RecordError(TorchfloorError):
 def unfinished(error: Exception) -> str:
     """Take a mistake's words as nox shows them: it ends the sentence itself."""
     return str(error).removesuffix(".")
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text
-    )

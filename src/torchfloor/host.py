@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import msgspec
 from uv import find_uv_bin
 
 from torchfloor.errors import TorchfloorError
+from torchfloor.files import read_bounded
 
 __all__ = [
     "Machine",
@@ -24,6 +26,7 @@ __all__ = [
     "search_path",
     "uv",
     "uv_environment",
+    "uv_index",
 ]
 
 OLDEST_PYTHON = (3, 9)
@@ -33,10 +36,9 @@ _INSTALLER_VARIABLES = frozenset(
     {
         # Where a process finds its libraries, its language and its temporary files.
         *("LD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP"),
-        # Where uv finds its settings, ~/.netrc, the keyring and the Pythons that it manages.
+        # Where uv finds ~/.netrc, the keyring and the Pythons that it manages.
         *("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "XDG_CONFIG_HOME", "XDG_DATA_HOME"),
-        *("UV_CONFIG_FILE", "UV_NO_CONFIG", "UV_PYTHON_INSTALL_DIR"),
-        *("UV_CACHE_DIR", "XDG_CACHE_HOME"),
+        *("UV_PYTHON_INSTALL_DIR", "UV_CACHE_DIR", "XDG_CACHE_HOME"),
         # How the network is reached, and whose certificates count.
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NETRC"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CLIENT_CERT", "UV_NATIVE_TLS", "UV_SYSTEM_CERTS"),
@@ -44,12 +46,14 @@ _INSTALLER_VARIABLES = frozenset(
         # Which indexes there are, and how one logs in; UV_INDEX_<NAME>_PASSWORD as well.
         *("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_INDEX_STRATEGY"),
         *("UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR"),
-        # How files get from the cache into the environment.
-        *("UV_LINK_MODE", "UV_CONCURRENT_DOWNLOADS", "UV_CONCURRENT_INSTALLS"),
+        # How much is done at a time.
+        *("UV_CONCURRENT_DOWNLOADS", "UV_CONCURRENT_INSTALLS"),
     }
 )
 """All of the caller's environment that reaches the installer: no token but an index's own, and
 nothing that turns the check of digests off."""
+_MAX_CONFIG = 2**20
+_SYSTEM = "/etc"
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -92,11 +96,50 @@ def uv_environment(index: str) -> dict[str, str]:
         All of it: what an installer needs of the caller's, and nothing else.
     """
     passed_on = {name: text for name, text in os.environ.items() if _reaches_installer(name)}
-    return {**passed_on, "PATH": search_path(), "UV_DEFAULT_INDEX": index, "UV_NO_WRAP": "1"}
+    return {
+        **passed_on,
+        "PATH": search_path(),
+        "UV_DEFAULT_INDEX": index,
+        "UV_NO_WRAP": "1",
+        # Neither what stands in the project, nor in a folder around it, nor what this user prefers
+        # changes what is installed: it would not be what another one proves with the same matrix.
+        "UV_NO_CONFIG": "1",
+    }
 
 
 def _reaches_installer(name: str) -> bool:
     return name.upper() in _INSTALLER_VARIABLES or name.startswith("UV_INDEX_")
+
+
+def uv_index() -> str | None:
+    """Find the default index in this user's configuration of uv, or in the system's.
+
+    A project's own is left out: its matrix says which indexes it is about.
+    """
+    return next(filter(None, map(_index_in, _uv_configurations())), None)
+
+
+def _uv_configurations() -> list[Path]:
+    if named := os.environ.get("UV_CONFIG_FILE"):
+        return [Path(named)]
+    if os.environ.get("UV_NO_CONFIG"):
+        return []
+    if os.name == "nt":
+        folders = [os.environ.get("APPDATA"), os.environ.get("PROGRAMDATA")]
+    else:
+        folders = [os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config"), _SYSTEM]
+    return [Path(folder, "uv/uv.toml") for folder in folders if folder]
+
+
+def _index_in(file: Path) -> str | None:
+    try:
+        said = tomllib.loads(read_bounded(file, _MAX_CONFIG).decode())
+        named = [index["url"] for index in said.get("index", ()) if index.get("default")]
+        named += [said.get("index-url"), said.get("pip", {}).get("index-url")]
+        url = next(filter(None, named), None)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # there is none
+        return None
+    return url if isinstance(url, str) else None
 
 
 def interpreters() -> tuple[str, ...]:
@@ -107,7 +150,7 @@ def interpreters() -> tuple[str, ...]:
     """
     found = subprocess.run(  # noqa: S603 - a fixed command line
         [uv(), "python", "list", "--only-installed", "--output-format", "json"],
-        env={**os.environ, "PATH": search_path()},
+        env={**os.environ, "PATH": search_path(), "UV_NO_CONFIG": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -16,6 +16,7 @@ __all__ = [
     "install_arguments",
     "requirements",
     "resolve_arguments",
+    "site_packages",
     "write_requirements",
 ]
 
@@ -82,6 +83,11 @@ def resolve_arguments(uv: str, python: str, source: Path, target: Path) -> list[
         *("--python", python, "--format", "pylock.toml"),
         *("--output-file", str(target), str(source)),
     ]
+
+
+def site_packages(environment: Path) -> Path:
+    """Return the folder that an environment's packages are installed into."""
+    return next(environment.glob("lib/*/site-packages"), environment / "Lib/site-packages")
 
 
 def environment_python(environment: Path) -> Path:

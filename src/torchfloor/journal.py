@@ -15,7 +15,7 @@ from torchfloor.output import printable
 from torchfloor.record import Match, Note, PathSeen, Probe, Ratio, RawMatch, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Broken", "Journal", "Readback", "read_journal", "read_timings"]
@@ -47,7 +47,7 @@ class Readback(msgspec.Struct, frozen=True):
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """An import that failed before the first probe."""
+    """What makes a cell no evidence of its release, or of the subject's: see `stage`."""
 
     stage: str
     message: str
@@ -56,6 +56,10 @@ class Broken(msgspec.Struct, frozen=True):
 
 class _Line(msgspec.Struct):
     kind: str
+
+
+class _Begin(msgspec.Struct):
+    pass
 
 
 class _Start(msgspec.Struct):
@@ -73,6 +77,7 @@ class _Noted(msgspec.Struct):
 
 
 _KINDS: dict[str, type[msgspec.Struct]] = {
+    "begin": _Begin,
     "readback": Readback,
     "broken": Broken,
     "start": _Start,
@@ -92,7 +97,8 @@ class Journal(msgspec.Struct, frozen=True):
 
     Attributes:
         readback: The cell's facts, if it came that far.
-        broken: The import that failed, if one did.
+        broken: The import that failed, or brought what is not the wheel's, if one did.
+        damage: What happened to the journal itself, if that can be seen.
         probes: The finished probes, in order.
         unfinished: The probe that had started and not finished, or empty.
         finished: Whether pytest came to its end.
@@ -105,6 +111,7 @@ class Journal(msgspec.Struct, frozen=True):
 
     readback: Readback | None = None
     broken: Broken | None = None
+    damage: str = ""
     probes: tuple[Probe, ...] = ()
     unfinished: str = ""
     finished: bool = False
@@ -127,12 +134,14 @@ def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
     Returns:
         What it tells.
     """
-    found = _findings(_read(file), mend)
+    text = _read(file)
+    found = _findings(text or "", mend)
     probes = found[Probe]
     started = {start.probe for start in found[_Start]}
     return Journal(
         readback=next(iter(found[Readback][-1:]), None),
         broken=next(iter(found[Broken][-1:]), None),
+        damage=_damage_of(text, found),
         probes=tuple(probes),
         unfinished=next(iter(sorted(started - {probe.probe for probe in probes})), ""),
         finished=bool(found[_Finish]),
@@ -144,14 +153,29 @@ def read_journal(file: Path, mend: Callable[[str], str] = str) -> Journal:
     )
 
 
-def _read(file: Path) -> str:
-    """Read a journal as far as any honest one goes; a longer one has no end, and so is no pass."""
-    if not file.exists():
-        return ""
+def _read(file: Path) -> str | None:
+    """Read a journal as far as any honest one goes; a longer one has no end, and so is no pass.
+
+    Returns:
+        Its text; None if it is gone, or something else is in its place.
+    """
     try:
         return read_bounded(file, _LONGEST, cut=True).decode(errors="replace")
-    except OSError:  # no journal of the plugin's: then it tells nothing
-        return ""
+    except OSError:
+        return None
+
+
+def _damage_of(text: str | None, found: Mapping[type, Sequence[object]]) -> str:
+    """Say what happened to a journal, which is there and begun before anything is imported."""
+    if text is None:
+        return "the journal of the cell is gone: something in the cell has removed or replaced it"
+    if not text:
+        return (
+            "the journal of the cell is empty: pytest did not start (see the log), or something in "
+            "the cell has emptied it"
+        )
+    begun = any(found.get(kind) for kind in (Readback, Broken, _Begin))
+    return "" if begun else "the journal of the cell lacks its beginning: something has cut it off"
 
 
 def _findings(journal: str, mend: Callable[[str], str]) -> dict[type, list[Any]]:

@@ -64,12 +64,14 @@ def judge_probes(cell: Cell, journal: Journal, ended: Ended, timeout: float) -> 
 
 
 def _judge_imports(cell: Cell, journal: Journal, ended: Ended, timeout: float) -> Judgement | None:
-    """Tell a broken dependency (no evidence) from a broken subject (evidence)."""
+    """Tell a broken dependency, or another one (no evidence), from a broken subject (evidence)."""
     broken, readback = journal.broken, journal.readback
     if broken is not None and broken.stage != "subject":
-        return Judgement("errored", "dependency", _explain(broken.message))
+        stage = "readback" if broken.stage == "readback" else "dependency"
+        return Judgement("errored", stage, _explain(broken.message))
     if readback is None:
-        why = describe_end(ended, timeout, "the interpreter ended before the first probe")
+        otherwise = journal.damage or "the interpreter ended before the first probe"
+        why = describe_end(ended, timeout, otherwise)
         return Judgement("errored", "dependency", why)
     if differences := find_differences(cell, readback):
         return Judgement("errored", "readback", "; ".join(differences))

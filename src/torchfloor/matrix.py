@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from torchfloor.addresses import find_mistake
 from torchfloor.declared import declared_floor
 from torchfloor.document import load_document, read_fields
 from torchfloor.errors import ConfigError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Companion", "Flavour", "Matrix", "read_matrix"]
 
 _DURATION = re.compile(r"(?P<number>[1-9][0-9]{0,4})(?P<unit>[smh])")
+_LOGIN = re.compile(r"[^@]*:[^@]*@")
+"""What an address without its scheme begins with."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -58,13 +60,12 @@ def _no_duration(text: str) -> str:
 
 def _no_index(text: str) -> str:
     scheme, sign, rest = text.partition("://")
-    try:
-        urlsplit(text)
-    except ValueError as error:
-        return f"no address ({error}); write default, an http(s) address, or a folder of wheels"
-    if not sign or (scheme in {"http", "https"} and rest):
-        return ""
-    return f"{scheme}:// is no index; write default, an http(s) address, or a folder of wheels"
+    if scheme in {"http", "https"} and rest:
+        return find_mistake(text)
+    if sign or _LOGIN.match(text):
+        named = f"{scheme}:// is" if sign and scheme.isalpha() else "is"
+        return f"{named} no index; write default, an http(s) address, or a folder of wheels"
+    return ""
 
 
 def _no_python(text: str) -> str:
@@ -77,6 +78,12 @@ def _no_dotted_name(text: str) -> str:
     if "." in text and all(part.isidentifier() for part in text.split(".")):
         return ""
     return f"{text!r} is no dotted name; write one such as torch.linalg.vector_norm"
+
+
+def _repeated_index(texts: tuple[str, ...]) -> str:
+    """Tell by its place what stands twice: an address may hold a password."""
+    twice = [f"[{place}]" for place, text in enumerate(texts) if text in texts[:place]]
+    return f"{', '.join(twice)} stands twice; keep one" if twice else ""
 
 
 def _repeated(texts: tuple[str, ...]) -> str:
@@ -103,7 +110,9 @@ Name = Annotated[
 FlavourName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9]*\Z", max_length=20)]
 RelativePath = Annotated[str, msgspec.Meta(min_length=1), _leaves]
 Specifier = Annotated[str, msgspec.Meta(max_length=200), _no_specifier]
-Indexes = Annotated[tuple[Annotated[str, _no_index], ...], msgspec.Meta(min_length=1), _repeated]
+Indexes = Annotated[
+    tuple[Annotated[str, _no_index], ...], msgspec.Meta(min_length=1), _repeated_index
+]
 Requirements = Annotated[
     tuple[Annotated[str, _no_requirement], ...], msgspec.Meta(min_length=1), _repeated
 ]

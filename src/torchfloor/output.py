@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ __all__ = [
     "bounded_files",
     "installer_words",
     "name_shortage",
+    "open_output",
     "printable",
     "tidy_log",
     "without_addresses",
@@ -22,12 +26,13 @@ __all__ = [
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|[ -/]*[0-~])")
 """What a terminal obeys instead of showing (ECMA-48)."""
 _LOGIN = re.compile(r"(?<=://)[^\s/]*@")
-_HOST = re.compile(r"\bhttps?://[^\s/`]+(?=\S*\.(whl|tar\.gz|metadata)|\S*/simple/)")
-"""Scheme and host of what an installer talks to."""
+_HOST = re.compile(r"\bhttps?://[^\s/`]++(?=\S{0,500}?(?:\.(?:whl|tar\.gz|metadata)|/simple/))")
+"""Scheme and host of what an installer talks to. Bounded, as _QUERY is."""
 _FOLDER = re.compile(r"\bfile://\S*/")
 """Where a folder of wheels lies, in the installer's own way to quote it."""
-_QUERY = re.compile(r"(?<=\.whl)[?#][^\s`)]*")
-"""What follows a file's name: its digest, or what lets one in."""
+_QUERY = re.compile(r"(\bhttps?://[^\s`)?#]{0,500}|(?<=\.whl))[?#][^\s`)]*")
+"""What follows an address or a file's name: its digest, or what lets one in. Bounded, since a log
+of nothing but beginnings of addresses would take for ever."""
 _PART = re.compile(r"\n\s*\n|\n(?=\s*(?:cause|Caused by|hint): |\s*[╰├]─▶ )")
 _CAUSE = re.compile(r"\s*(cause|Caused by): |\s*[╰├]─▶ ")
 _LEAD = re.compile(r"\A(?:(?:error|cause|Caused by|hint): |[×╰├─▶ ]+)")
@@ -42,6 +47,23 @@ _TAIL = 2**20
 """Bytes of the beginning and of the end of a log that are kept."""
 _LARGEST_FILE = 2**30
 _LONGEST = 500
+
+
+def open_output() -> None:
+    """Give this process an output that takes everything: it may have been started without one.
+
+    What an output cannot encode is shown as `?`.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened, such as a lock, becomes the output
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def printable(text: str) -> str:
@@ -71,8 +93,12 @@ def name_shortage(text: str) -> str:
 
 def without_addresses(text: str) -> str:
     """Leave out where an index is, and the credentials of any address."""
-    text = _HOST.sub("<index>", _LOGIN.sub("", text))
-    return _QUERY.sub("", _FOLDER.sub("<index>/", text))
+    text = _HOST.sub("<index>", _without_secrets(text))
+    return _QUERY.sub(r"\1", _FOLDER.sub("<index>/", text))
+
+
+def _without_secrets(text: str) -> str:
+    return _QUERY.sub(r"\1", _LOGIN.sub("", text))
 
 
 def tidy_log(log: Path) -> None:
@@ -89,7 +115,7 @@ def tidy_log(log: Path) -> None:
             file.seek(-_TAIL, 2)
             left_out = f"\n[{size - len(kept)} bytes left out]\n".encode()
             kept = kept[:_HEAD] + left_out + file.read(_TAIL)
-    text = printable(_LOGIN.sub("", kept.decode("utf-8", "replace"))).encode()
+    text = printable(_without_secrets(kept.decode("utf-8", "replace"))).encode()
     if len(text) != size or text != kept:
         log.write_bytes(text)
 

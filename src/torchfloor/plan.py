@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections import Counter
-from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
-from packaging import tags
 from packaging.version import Version
 
+from torchfloor.addresses import without_credentials
+from torchfloor.fitting import best_wheel, parts, pythons_of
 from torchfloor.host import OLDEST_PYTHON
 from torchfloor.releases import Offers, collect_offers, select_releases
-from torchfloor.wheels import Wheel, list_wheels, with_credentials, without_credentials
+from torchfloor.unasked import explain
+from torchfloor.wheels import Wheel, list_wheels, with_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +25,16 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
 
-__all__ = ["Cell", "CellId", "Host", "Plan", "make_plan", "name_cell", "plan_release"]
+__all__ = [
+    "Cell",
+    "CellId",
+    "Host",
+    "Plan",
+    "is_cell_name",
+    "make_plan",
+    "name_cell",
+    "plan_release",
+]
 
 CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!-]*$", max_length=200)]
 """It names files and sessions; the `!` is of versions with an epoch."""
@@ -35,6 +46,12 @@ _NO_INTERPRETER = "3.11"
 def name_cell(package: str, release: str, flavour: str, python: str) -> str:
     """Return the identifier of a cell: `torch2.0.1-cpu-py311`."""
     return f"{package}{release}-{flavour}-py{python.replace('.', '')}"
+
+
+def is_cell_name(name: str, package: str) -> bool:
+    """Tell whether a name is one that `name_cell` gives, for any release of a package."""
+    pattern = rf"{re.escape(package)}[0-9][A-Za-z0-9.!]*-[a-z][a-z0-9]*-py3[0-9]+"
+    return re.fullmatch(pattern, name) is not None
 
 
 class Host(msgspec.Struct, frozen=True):
@@ -104,6 +121,8 @@ class Plan(msgspec.Struct, frozen=True):
         cells: Oldest release first, flavours in the matrix's order.
         unreachable: Indexes that did not answer, each with the cause.
         made: When, in UTC.
+        silent: The names of those indexes, in the same order.
+        unfound: Releases that the project names, and that only such an index may have.
     """
 
     package: str
@@ -115,11 +134,18 @@ class Plan(msgspec.Struct, frozen=True):
     cells: Annotated[tuple[Cell, ...], msgspec.Meta(min_length=1)]
     unreachable: tuple[str, ...]
     made: dt.datetime
+    silent: tuple[str, ...] = ()
+    unfound: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse releases that are no versions (msgspec turns the error into its own)."""
-        for release in (self.declared, self.floor, *self.releases):
+        for release in (self.declared, self.floor, *self.releases, *self.unfound):
             Version(release)
+
+    @property
+    def causes(self) -> dict[str, str]:
+        """Why indexes did not answer, by their names."""
+        return dict(zip(self.silent, self.unreachable, strict=False))
 
     def cell(self, cell_id: str) -> Cell | None:
         """Return the cell of that identifier, or None."""
@@ -131,9 +157,17 @@ class Plan(msgspec.Struct, frozen=True):
         They stand in matrix.yaml, and are kept nowhere else. Those of the default index are not
         needed: uv knows them.
         """
-        named = {without_credentials(i): i for f in matrix.flavours.values() for i in f.indexes}
+        named = {
+            (name, without_credentials(index)): index
+            for name, flavour in matrix.flavours.items()
+            for index in flavour.indexes
+        }
         cells = tuple(
-            replace(c, wheel=c.wheel and with_credentials(c.wheel, named.get(c.wheel.index, "")))
+            replace(
+                c,
+                wheel=c.wheel
+                and with_credentials(c.wheel, named.get((c.flavour, c.wheel.index), "")),
+            )
             for c in self.cells
         )
         return replace(self, cells=cells)
@@ -166,12 +200,16 @@ def make_plan(
         IndexUnreachableError: If no index of any flavour answers.
     """
     offers, unreachable = collect_offers(matrix, offered_by)
-    selection = select_releases(matrix, offers.values())
+    selection = select_releases(matrix, offers.values(), unreachable)
     main_python = _main_python(matrix, host, selection.chosen, offers)
     cells = []
     for release, name in product(selection.chosen, matrix.flavours):
         place = _place(matrix, host, offers[name].get(release, []), main_python)
         place = _check_device(place, matrix.flavours[name].needs, host)
+        if place.status == "unavailable" and (
+            why := explain(matrix.flavours[name], unreachable, place.reason)
+        ):
+            place = place._replace(status="not-run", reason=why)
         cells.append(_make_cell(matrix, release, name, place))
     return Plan(
         package=matrix.package,
@@ -181,8 +219,10 @@ def make_plan(
         sample=matrix.sample,
         releases=tuple(str(release) for release in selection.covered),
         cells=tuple(cells),
-        unreachable=tuple(unreachable),
+        unreachable=tuple(unreachable.values()),
         made=dt.datetime.now(dt.UTC),
+        silent=tuple(unreachable),
+        unfound=tuple(selection.unfound),
     )
 
 
@@ -213,11 +253,11 @@ def _main_python(
     promised: Counter[str] = Counter()
     covered: Counter[str] = Counter()
     for release, flavour, python in product(selected, offers.values(), host.pythons):
-        if _best_wheel(flavour.get(release, []), python, host.platforms):
+        if best_wheel(flavour.get(release, []), python, host.platforms):
             covered[python] += 1
             promised[python] += release >= matrix.declared
     return max(
-        host.pythons, key=lambda p: (promised[p], covered[p], _parts(p)), default=_NO_INTERPRETER
+        host.pythons, key=lambda p: (promised[p], covered[p], parts(p)), default=_NO_INTERPRETER
     )
 
 
@@ -234,17 +274,17 @@ def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) ->
     """Find the interpreter and wheel of a cell, or the reason why there is none."""
     others = host.pythons if matrix.python == "auto" else ()
     for python in (main_python, *others):
-        if python in host.pythons and (wheel := _best_wheel(wheels, python, host.platforms)):
+        if python in host.pythons and (wheel := best_wheel(wheels, python, host.platforms)):
             return _Placement(python, wheel, "planned")
-    if main_python not in host.pythons and _best_wheel(wheels, main_python, host.platforms):
+    if main_python not in host.pythons and best_wheel(wheels, main_python, host.platforms):
         return _Placement(main_python, None, "not-run", _no_python([main_python]))
-    wanted = _pythons_of(wheels, host.platforms)
+    wanted = pythons_of(wheels, host.platforms)
     if not wanted:
         reason = next((wheel.withheld for wheel in wheels), "") or "no wheel for this platform"
         return _Placement(main_python, None, "unavailable", reason)
     if not others and main_python not in wanted:
         return _Placement(main_python, None, "unavailable", f"no wheel for Python {main_python}")
-    usable = [python for python in wanted if _parts(python) >= OLDEST_PYTHON]
+    usable = [python for python in wanted if parts(python) >= OLDEST_PYTHON]
     if not usable:
         reason = f"needs Python {wanted[0]}, and cells need 3.9 or newer"
         return _Placement(wanted[0], None, "not-run", reason)
@@ -277,41 +317,3 @@ def _make_cell(matrix: Matrix, release: Version, name: str, place: _Placement) -
         status=place.status,
         reason=place.reason,
     )
-
-
-def _best_wheel(wheels: Iterable[Wheel], python: str, platforms: tuple[str, ...]) -> Wheel | None:
-    ranks = _tag_ranks(python, platforms)
-    ranked = []
-    for wheel in wheels:
-        fitting = [ranks[tag] for tag in wheel.tags if tag in ranks]
-        if fitting and not wheel.withheld:
-            ranked.append((-min(fitting), wheel.build, wheel))
-    return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
-
-
-@cache
-def _tag_ranks(python: str, platforms: tuple[str, ...]) -> dict[tags.Tag, int]:
-    """Rank the tags an interpreter accepts, best first."""
-    version, name = _parts(python), "cp" + python.replace(".", "")
-    accepted = [
-        *tags.cpython_tags(version, abis=[name], platforms=platforms),
-        *tags.compatible_tags(version, interpreter=name, platforms=platforms),
-    ]
-    return {tag: rank for rank, tag in enumerate(accepted)}
-
-
-def _pythons_of(wheels: Iterable[Wheel], platforms: tuple[str, ...]) -> list[str]:
-    """List the CPython versions these wheels are built for on this platform, newest first."""
-    names = {
-        tag.interpreter
-        for wheel in wheels
-        if not wheel.withheld
-        for tag in wheel.tags
-        if tag.platform in platforms and tag.interpreter.startswith("cp3")
-    }
-    return sorted((f"3.{name[3:]}" for name in names), key=_parts, reverse=True)
-
-
-def _parts(python: str) -> tuple[int, int]:
-    major, minor = python.split(".")
-    return int(major), int(minor)

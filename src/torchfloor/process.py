@@ -6,13 +6,15 @@ import contextlib
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import psutil
 
+from torchfloor.output import tidy_log
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 __all__ = ["Ended", "end_strays", "execute"]
 
@@ -43,32 +45,48 @@ def execute(
     command: Sequence[str],
     environment: Mapping[str, str],
     folder: Path,
-    output: IO[bytes],
+    log: Path,
     timeout: float,
 ) -> Ended:
-    """Run a command, its output going to a file.
+    """Run a command to its end, and leave nothing of it running.
 
-    The process stays in the caller's process group, so that whoever stops the caller's group
-    (a terminal, nox) stops it as well.
+    It gets a session of its own: a signal it sends to its group ends nobody else. So Ctrl-C in a
+    terminal does not reach it either; this process, which it does reach, stops it.
 
     Args:
         command: Program and arguments; no shell is involved.
         environment: All of its environment, but for a mark by which `end_strays` finds it.
         folder: Its working directory.
-        output: Where stdout and stderr go.
+        log: What it prints, made anew; tidied when it has ended.
         timeout: Seconds after which it is stopped.
 
     Returns:
         How it ended. When this function is interrupted, the process has been stopped.
     """
+    try:
+        with log.open("wb") as output:
+            return _run(command, {**environment, _MARK: str(folder)}, folder, output, timeout)
+    finally:
+        end_strays(folder)
+        tidy_log(log)
+
+
+def _run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    output: IO[bytes],
+    timeout: float,
+) -> Ended:
     start = time.monotonic()
     process = subprocess.Popen(  # noqa: S603 - a list of arguments, built by torchfloor.install
         command,
-        env={**environment, _MARK: str(folder)},
+        env=environment,
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         status = process.wait(timeout)
@@ -93,21 +111,36 @@ def _stop_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def end_strays(folder: Path) -> None:
-    """Kill what still runs of the commands of a folder: a harness that was killed left it.
+    """Kill what still runs of the commands of a folder: it left its parent, or lost the harness.
+
+    What has emptied its environment is known by the folder it works in, or by the name it was
+    started under; but what has a terminal is a user's, who may be looking around there.
 
     Args:
         folder: As `execute` was given it; no harness may be running there.
     """
-    strays = [each for each in psutil.process_iter() if _folder_of(each) == str(folder)]
+    me = psutil.Process()
+    others = set(psutil.process_iter()) - {me, *me.parents()}
+    strays = [each for each in others if _is_marked(each, folder) or _is_within(each, folder)]
     _kill(strays)
     psutil.wait_procs(strays, timeout=_FAREWELL)
 
 
-def _folder_of(process: psutil.Process) -> str | None:
+def _is_marked(process: psutil.Process, folder: Path) -> bool:
     try:
-        return process.environ().get(_MARK)
+        return process.environ().get(_MARK) == str(folder)
     except (psutil.Error, OSError):  # gone meanwhile, or another user's
-        return None
+        return False
+
+
+def _is_within(process: psutil.Process, folder: Path) -> bool:
+    try:
+        program = process.cmdline()[:1]
+        places = [Path(place) for place in (process.cwd(), *program) if place]
+        has_terminal = psutil.POSIX and process.terminal() is not None
+    except (psutil.Error, OSError):
+        return False
+    return not has_terminal and any(place.is_relative_to(folder) for place in places)
 
 
 def _kill(processes: Iterable[psutil.Process]) -> None:

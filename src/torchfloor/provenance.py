@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +26,16 @@ INCELL = Path(__file__).with_name("incell")
 """The folder that a cell finds the plugin in."""
 
 _LENGTH = 16
+_MODULES = {".py", ".pyc", ".pyd", ".so"}
+"""How the name of a module ends that is no folder."""
 
 
 class Digests(msgspec.Struct, frozen=True):
     """The inputs of a cell, each as a digest.
 
     Attributes:
-        subject: Of the subject's files.
-        probes: Of the probes and of the plugin.
+        subject: Of the subject's files, and of what it imports from beside it.
+        probes: Of the probes, of what they import from beside the subject, and of the plugin.
         matrix: Of what the matrix says about the cell.
     """
 
@@ -53,8 +57,10 @@ class Inputs:
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
-        self._subject = digest_of(matrix.subject)
-        self._probes = digest_of(matrix.probes, INCELL)
+        root = matrix.subject.parent
+        subject = (matrix.subject, *_imported(matrix.subject, root, {matrix.subject}))
+        self._subject = digest_of(*subject)
+        self._probes = digest_of(matrix.probes, INCELL, *_imported(matrix.probes, root, {*subject}))
 
     def of(self, release: Version, flavour: str) -> Digests:
         """Return the digests of one cell; a flavour the matrix no longer has equals none."""
@@ -95,10 +101,67 @@ def _shorten(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:_LENGTH]
 
 
-def _files(root: Path) -> Iterator[Path]:
+def _files(root: Path) -> list[Path]:
+    """List the files of a folder in order, also those behind links to other folders."""
     if root.is_file():
-        yield root
+        return [root]
+    found: list[Path] = []
+    for folder, folders, files in os.walk(root, followlinks=True):
+        here = Path(folder)
+        folders[:] = [name for name in folders if _leads_on(here, name)]
+        found += [here / name for name in files if (here / name).is_file()]
+    return sorted(found)
+
+
+def _leads_on(folder: Path, name: str) -> bool:
+    """Tell whether to look into a folder: not where a link leads back to one it lies in."""
+    path = folder / name
+    if path.is_symlink():
+        return path.resolve() not in {parent.resolve() for parent in path.parents}
+    return name != "__pycache__"
+
+
+def _imported(start: Path, root: Path, known: set[Path]) -> list[Path]:
+    """List the modules and packages below a root that code imports from there, and they in turn.
+
+    Only what an import statement names is found.
+
+    Args:
+        start: The code: a file or a folder.
+        root: The folder that it imports from.
+        known: What is not to be listed.
+    """
+    beside = {path for path in root.glob("*") if _is_module(path)} - known
+    found: list[Path] = []
+    todo = [start]
+    while todo and beside:
+        names = {name for file in _files(todo.pop()) for name in _names_in(file, beside)}
+        new = sorted(path for path in beside if _name_of(path) in names)
+        beside.difference_update(new)
+        found += new
+        todo += new
+    return sorted(found)
+
+
+def _name_of(module: Path) -> str:
+    return module.name.partition(".")[0]
+
+
+def _is_module(path: Path) -> bool:
+    return path.is_dir() if not path.suffix else path.suffix in _MODULES
+
+
+def _names_in(file: Path, wanted: set[Path]) -> Iterator[str]:
+    """Name the modules that a file imports, if some that are wanted may be among them."""
+    content = file.read_bytes() if file.suffix == ".py" else b""
+    if not any(_name_of(path).encode() in content for path in wanted):
         return
-    for file in sorted(root.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            yield file
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # none that we can read
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from torchfloor import static
 from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
 from torchfloor.files import is_unchanged, read_bounded, seal
-from torchfloor.plan import Plan
+from torchfloor.plan import Plan, is_cell_name
 from torchfloor.provenance import Inputs
-from torchfloor.records import read_records, write_atomically, write_record
+from torchfloor.records import NO_RECORDS, read_records, write_atomically, write_record
 from torchfloor.report.markdown import render_block, render_page, replace_block
 from torchfloor.report.model import Report, make_report
+from torchfloor.unasked import complete, stand_in
+from torchfloor.verdict import name_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import datetime as dt
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from torchfloor.matrix import Matrix
     from torchfloor.record import Record
 
-__all__ = ["publish_records", "published_plan", "render_documents"]
+__all__ = ["Published", "earlier_plan", "publish_records", "published_plan", "render_documents"]
 
 
 _MAX_PLAN = 64 * 2**20
+_NAME = "evidence/plan.json"
 
 
-def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> int:
+class Published(NamedTuple):
+    """What publishing has done.
+
+    Attributes:
+        records: Records of this workspace that are now the published ones.
+        notes: What was not published, removed or left alone, and why: a line for each reason.
+    """
+
+    records: int
+    notes: tuple[str, ...]
+
+
+def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> Published:
     """Put records into evidence/, beside the plan they belong to.
 
-    A cell that was not run again, or whose run failed to say anything, keeps the evidence it has;
-    evidence of cells that are no longer planned is removed.
+    A cell keeps the evidence it has unless there is better: what says something about the release
+    beats what does not, current evidence what was made from other inputs, and the newer the older.
+    Evidence of cells that are no longer planned is removed, but for what only an index that did
+    not answer may offer, and for what the same release and flavour has no other evidence.
 
     Args:
         matrix: Names the repository.
@@ -40,25 +58,114 @@ def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> in
         records: The records of this workspace.
 
     Returns:
-        The number of records written.
+        How many were published, and what was not.
 
     Raises:
         NoEvidenceError: If there is none.
+        RecordError: If it is not known which of the published cells still count, or if one that
+            does not cannot be removed.
+        StorageError: If something cannot be written.
     """
-    folder = matrix.root / "evidence"
-    planned = {cell.id for cell in plan.cells}
-    chosen = [record for record in records if record.cell in planned]
+    folder, inputs = matrix.root / "evidence", Inputs(matrix)
+    found = {record.cell: record for record in records}
+    kept = {record.cell: record for record in read_records(folder)[0]}
+    full = _with_published(matrix, plan, found, kept)
+    chosen = {cell: record for cell, record in found.items() if full.cell(cell)}
     if not chosen:
         msg = "Nothing to publish: .compat/ holds no record of a planned cell; run `nox -s compat`."
         raise NoEvidenceError(msg)
-    for record in chosen:
-        if record.outcome != "errored" or not (folder / f"{record.cell}.json").exists():
+    left_out = {cell: _why_unplanned(cell, plan) for cell in found.keys() - chosen.keys()}
+    for cell, record in chosen.items():
+        if cell in kept and (why := _why_worse(record, kept[cell], inputs)):
+            left_out[cell] = why
+        else:
             write_record(record, folder)
-    for file in folder.glob("*.json"):
-        if file.stem not in planned and file.name != static.FILE:
-            _remove(file)
-    write_atomically(folder / "plan.json", seal(plan.without_urls()))
-    return len(chosen)
+    gone, foreign = _not_planned(matrix, full)
+    for file in gone:
+        _remove(file)
+    write_atomically(folder / "plan.json", seal(full.without_urls()))
+    left_out |= {file.stem: "no longer planned: removed from evidence/" for file in gone}
+    notes = _by_reason(left_out)
+    notes += [f"evidence/{file.name} is no record of a cell: left alone" for file in foreign]
+    return Published(len(chosen.keys() - left_out.keys()), tuple(notes))
+
+
+def _with_published(
+    matrix: Matrix, plan: Plan, found: Mapping[str, Record], kept: Mapping[str, Record]
+) -> Plan:
+    """Add to a plan the published cells that it must not make away with."""
+    earlier, inputs = earlier_plan(matrix), Inputs(matrix)
+    if earlier is None:
+        if plan.silent and (gone := _not_planned(matrix, plan)[0]):
+            cells = name_cells([file.stem for file in gone])
+            msg = f"{cells} in evidence/, but not planned, and {plan.unreachable[0]}: whether to"
+            msg += f" keep them, only {_NAME} could tell, which cannot be read; take it back, or"
+            msg += " publish when the index answers"
+            raise RecordError(msg)
+        return plan
+    current = {
+        record.cell
+        for record in (*kept.values(), *found.values())
+        if _weight(record, inputs)[:2] == (True, True)
+    }
+    return stand_in(complete(plan, earlier, matrix), earlier, matrix, current, kept.keys())
+
+
+def _weight(record: Record, inputs: Inputs) -> tuple[bool, bool, dt.datetime]:
+    """Weigh evidence: the heavier is the better."""
+    return record.outcome != "errored", inputs.made(record), record.provenance.finished
+
+
+def _why_worse(new: Record, published: Record, inputs: Inputs) -> str:
+    """Say why a record must not take the place of the published one, if so."""
+    mine, other = _weight(new, inputs), _weight(published, inputs)
+    if mine >= other:
+        return ""
+    if mine[0] < other[0]:
+        return "not published: errored, while the published evidence says something"
+    if mine[:2] < other[:2]:
+        return (
+            "not published: made from another subject, other probes or another matrix, while the "
+            "published evidence is current"
+        )
+    return (
+        "not published: older than the published evidence; to publish it all the same, remove "
+        "that from evidence/"
+    )
+
+
+def _why_unplanned(cell: str, plan: Plan) -> str:
+    if plan.cell(cell):
+        return "not published: nothing is known there that another Python has not proved"
+    return (
+        "no longer planned, and not published: matrix.yaml does not name its release or flavour "
+        "any more, or no index offers it"
+    )
+
+
+def _by_reason(reasons: Mapping[str, str]) -> list[str]:
+    alike: dict[str, list[str]] = {}
+    for cell, why in sorted(reasons.items()):
+        alike.setdefault(why, []).append(cell)
+    return [f"{name_cells(cells)} {why}" for why, cells in alike.items()]
+
+
+def _not_planned(matrix: Matrix, plan: Plan) -> tuple[list[Path], list[Path]]:
+    """List the files of evidence/ of no planned cell: our records, and what is not ours."""
+    earlier = earlier_plan(matrix)
+    files = [file for file in _files(matrix) if plan.cell(file.stem) is None]
+    ours = [file for file in files if _is_ours(file, matrix, earlier)]
+    return ours, [file for file in files if file not in ours]
+
+
+def _files(matrix: Matrix) -> list[Path]:
+    files = sorted((matrix.root / "evidence").glob("*.json"))
+    return [file for file in files if file.name not in NO_RECORDS and file.name[0] != "."]
+
+
+def _is_ours(file: Path, matrix: Matrix, plan: Plan | None) -> bool:
+    known = plan is not None and plan.cell(file.stem) is not None
+    return known or is_cell_name(file.stem, matrix.package)
 
 
 def _remove(file: Path) -> None:
@@ -77,8 +184,7 @@ def published_plan(matrix: Matrix) -> Plan:
         ConfigError: If the plan cannot be read, was changed by hand, or is about another declared
             floor.
     """
-    name = "evidence/plan.json"
-    file = matrix.root / name
+    file = matrix.root / _NAME
     try:
         content = read_bounded(file, _MAX_PLAN)
         plan = msgspec.json.decode(content, type=Plan)
@@ -94,7 +200,17 @@ def published_plan(matrix: Matrix) -> Plan:
         if not mistake:
             return plan
     hint = "run `nox -s compat` and `nox -s publish`, or take the change back"
-    raise ConfigError(name, [f"{mistake}; {hint}"])
+    raise ConfigError(_NAME, [f"{mistake}; {hint}"])
+
+
+def earlier_plan(matrix: Matrix) -> Plan | None:
+    """Read the published plan, be it about another floor; None if there is no sound one."""
+    try:
+        content = read_bounded(matrix.root / _NAME, _MAX_PLAN)
+        plan = msgspec.json.decode(content, type=Plan)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return plan if is_unchanged(content) else None
 
 
 def _mistake(plan: Plan, content: bytes, matrix: Matrix) -> str:
@@ -117,7 +233,8 @@ def published_report(matrix: Matrix) -> Report:
         RecordError: If records are damaged, or the plan does not know them; all are named.
     """
     plan = published_plan(matrix)
-    records, errors = read_records(matrix.root / "evidence")
+    foreign = {file.name for file in _not_planned(matrix, plan)[1]}
+    records, errors = read_records(matrix.root / "evidence", passing_over=foreign)
     mistakes = [str(error) for error in errors]
     mistakes += [
         f"{record.cell}.json is of no cell in plan.json; remove it, or publish anew"

@@ -16,6 +16,7 @@ from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.record import SCHEMA, Record
 
 __all__ = [
+    "NO_RECORDS",
     "read_record",
     "read_records",
     "storing",
@@ -25,11 +26,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _MAX_BYTES = 64 * 2**20
-_OTHERS = {"plan.json", "timeline.json"}
+NO_RECORDS = {"plan.json", "timeline.json"}
 """Evidence that is of no cell."""
 _AGAIN = "run the cell again"
 _UNFINISHED = re.compile(r"\..+\.(\d+)\.\w+")
@@ -153,11 +154,14 @@ def _doubts(file: Path, content: bytes, record: Record) -> list[str]:
     return find_contradictions(record)
 
 
-def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
+def read_records(
+    folder: Path, passing_over: Collection[str] = ()
+) -> tuple[list[Record], list[RecordError]]:
     """Read every record of a folder.
 
     Args:
         folder: A folder of records; it need not exist.
+        passing_over: Names of files that are none of ours.
 
     Returns:
         The records, oldest release first, and an error for each file that is none.
@@ -165,7 +169,7 @@ def read_records(folder: Path) -> tuple[list[Record], list[RecordError]]:
     records: list[Record] = []
     errors: list[RecordError] = []
     for file in sorted(folder.glob("*.json")):
-        if file.name.startswith(".") or file.name in _OTHERS:
+        if file.name.startswith(".") or file.name in {*NO_RECORDS, *passing_over}:
             continue
         try:
             records.append(read_record(file))

@@ -15,12 +15,12 @@ from filelock import FileLock, Timeout
 
 from torchfloor import __version__, host, install
 from torchfloor.errors import SpaceError
+from torchfloor.installed import forget_installed, note_installed, written_into
 from torchfloor.journal import Journal, read_journal, read_timings
 from torchfloor.judgement import describe_end, judge_probes
 from torchfloor.output import (
     bounded_files,
     installer_words,
-    tidy_log,
     without_addresses,
 )
 from torchfloor.process import Ended, end_strays, execute
@@ -35,8 +35,8 @@ from torchfloor.record import (
     Timing,
 )
 from torchfloor.records import storing
-from torchfloor.space import Download, resolve_download, size_of
-from torchfloor.storage import linked_files
+from torchfloor.space import Download, resolve_download
+from torchfloor.storage import ENVIRONMENT, drop_written
 from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
@@ -88,14 +88,13 @@ class _Run:
         self.matrix, self.cell, self.storage, self.say = matrix, cell, storage, say
         self.folder = storage.folder(cell)
         self.logs = storage.workspace / "logs" / cell.id
-        self.environment = self.folder / "env"
+        self.environment = self.folder / ENVIRONMENT
         self.stage = "install"
         self.digests = Inputs(matrix).of(cell.version, cell.flavour)
         self.started, self.start = dt.datetime.now(dt.UTC), time.monotonic()
         self.seconds: dict[str, float] = {}
         self.download = Download(0, exact=False)
         self.disk = 0
-        self.shared: dict[str, tuple[int, int]] = {}
         self.journal = Journal()
         self.timed = Journal()
         self.timings: tuple[Timing, ...] = ()
@@ -115,8 +114,10 @@ class _Run:
             outcome, failure = stopped.outcome, stopped.failure
         except OSError as error:  # the disk is full, say: nothing is known about the release
             outcome, failure = "errored", self._failure(self.stage, error.strerror or str(error))
-        finally:
-            self._guard_kept()
+        if written := written_into(self.environment):
+            outcome, failure = "errored", self._failure("probes", _told_written(written))
+        else:
+            forget_installed(self.environment)
         return self._make_record(outcome, failure)
 
     def _install(self) -> None:
@@ -139,22 +140,26 @@ class _Run:
             if ended.timed_out or ended.status != 0:
                 words = installer_words(self._printed("install"))
                 self._stop("errored", "install", describe_end(ended, self.matrix.timeout, words))
+        self._extend_path()
+        self.disk = note_installed(self.environment)
+        if written := self.storage.share_written(self.environment):
+            self.storage.drop(at_once=True)
+            self._stop("errored", "install", _told_written(written))
         python = install.environment_python(self.environment)
         environment["UV_CACHE_DIR"] = str(cache)
         self.download = resolve_download(self.cell, environment, python)
-        self.shared = linked_files(self.environment)
         self.storage.note(self.cell)
-        self.disk = size_of(self.environment)
         self.say(f"installed in {self.seconds['install']:.0f} s; probes")
 
-    def _guard_kept(self) -> None:
-        """Keep nothing that a probe wrote into: it is linked, so other cells would run it, too."""
-        now = linked_files(self.environment)
-        if self.storage.keep and any(
-            now.get(file, was) != was for file, was in self.shared.items()
-        ):
-            self.say("a probe changed installed files: what is kept for the next run is removed")
-            self.storage.drop(at_once=True)
+    def _extend_path(self) -> None:
+        """Let the cell find the plugin and the subject, after all that is installed in it.
+
+        PYTHONPATH would put what lies beside the subject before the wheel's own modules, and can
+        name no folder with a colon.
+        """
+        file = install.site_packages(self.environment) / "torchfloor.pth"
+        file.unlink(missing_ok=True)  # one that some wheel brought is linked to the cache
+        file.write_text(f"{INCELL}\n{self.matrix.subject.parent}\n", "utf-8")
 
     def _probe(self) -> None:
         ended = self._pytest("probes", ["-m", "not timing"])
@@ -176,6 +181,9 @@ class _Run:
         self.timed = read_journal(self.folder / "timings.jsonl", self._neutral)
         self.timings = read_timings(result)
         self.say(f"timings in {self.seconds['timings']:.0f} s")
+        if self.timed.broken is not None:  # whatever was timed, it is not to be told
+            why, self.timed, self.timings = self.timed.broken.message, Journal(), ()
+            return self._failure("timings", why)
         failed = [probe for probe in self.timed.probes if probe.outcome == "failed"]
         if failed:
             return self._failure("timings", f"{failed[0].probe}: {failed[0].message}")
@@ -192,6 +200,7 @@ class _Run:
 
     def _pytest(self, stage: str, selection: list[str]) -> Ended:
         journal = self.folder / f"{stage}.jsonl"
+        journal.touch()  # if it is gone later, something in the cell has removed it
         command = [
             *(str(install.environment_python(self.environment)), "-m", "pytest"),
             *("-p", "torchfloor_incell", "-p", "no:cacheprovider"),
@@ -217,12 +226,11 @@ class _Run:
             # code: a file's size and time do not always tell.
             "PYTHONPYCACHEPREFIX": str(temporary / "pycache"),
             "TMPDIR": str(temporary),
-            "PYTHONPATH": os.pathsep.join([str(INCELL), str(self.matrix.subject.parent)]),
             "OMP_NUM_THREADS": "1",
             "MKL_NUM_THREADS": "1",
             "TORCHFLOOR_JOURNAL": str(journal),
             "TORCHFLOOR_PACKAGE": self.cell.package,
-            "TORCHFLOOR_SUBJECT": self.matrix.subject.stem,
+            "TORCHFLOOR_SUBJECT": str(self.matrix.subject),
             "TORCHFLOOR_DEVICE": self.cell.device,
         }
 
@@ -231,12 +239,7 @@ class _Run:
 
     def _execute(self, stage: str, command: list[str], environment: Mapping[str, str]) -> Ended:
         self.stage, log = stage, self._log(stage)
-        with log.open("wb") as output:
-            try:
-                ended = execute(command, environment, self.folder, output, self.matrix.timeout)
-            finally:
-                end_strays(self.folder)
-                tidy_log(log)
+        ended = execute(command, environment, self.folder, log, self.matrix.timeout)
         self.seconds[stage] = round(self.seconds.get(stage, 0) + ended.seconds, 1)
         return ended
 
@@ -295,6 +298,15 @@ class _Run:
         )
 
 
+def _told_written(files: list[str]) -> str:
+    which = files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    return (
+        f"installed files were written into ({which}), by a probe of this cell or one beside it: "
+        "nothing is known about the release as it is; what is kept of them for other cells is "
+        "removed. Let the probes write elsewhere, and run it again"
+    )
+
+
 @contextlib.contextmanager
 def alone(folder: Path, say: Callable[[str], object] = print) -> Iterator[bool]:
     """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end.
@@ -330,7 +342,7 @@ def alone(folder: Path, say: Callable[[str], object] = print) -> Iterator[bool]:
 
 
 def empty(folder: Path) -> None:
-    """Remove a cell's folder, and end what was left running in it.
+    """Remove a cell's folder, end what was left running in it, and keep nothing it wrote into.
 
     What is interrupted while it starts a process may have to look twice for it.
     """
@@ -338,4 +350,5 @@ def empty(folder: Path) -> None:
         if not folder.exists():
             return
         end_strays(folder)
+        drop_written(folder)
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ from torchfloor.records import read_records
 from torchfloor.report.model import LEFT_OUT
 from torchfloor.space import Download, check_space, estimate_downloads, in_bytes, needed_space
 from torchfloor.storage import Storage, space_to_keep
+from torchfloor.unasked import tell_indexes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -132,7 +133,7 @@ def describe_plan(plan: Plan) -> list[str]:
     reasons = Counter((c.flavour, c.status, c.reason) for c in plan.cells if c.status != "planned")
     for (flavour, status, reason), count in reasons.items():
         lines.append(f"{status.capitalize()}: {_counted(count, f'{flavour} cell')}: {reason}.")
-    lines += [f"Index: {index}; the next one in the list is used." for index in plan.unreachable]
+    lines += [f"Index: {told}." for told in tell_indexes(plan)]
     return lines
 
 
@@ -152,13 +153,12 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> int:
         its end; else 0, since nothing is judged. If the table cannot be written, never 0.
     """
     # Half of what listing the sessions would take; only a run's end needs it.
-    from rich.console import Console  # noqa: PLC0415
+    from torchfloor.report.terminal import Terminal, print_report  # noqa: PLC0415
 
-    from torchfloor.report.terminal import print_report  # noqa: PLC0415
-
-    console = Console()
+    console = Terminal()
     console.print()
     report = workspace.report()
+    selected = _with_evidence_from_elsewhere(workspace, selected)
     print_report(report, console, only=selected)
     for error in read_records(workspace.records)[1]:
         console.print(f"Damaged: {error}", style="red", markup=False, soft_wrap=True)
@@ -166,6 +166,13 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> int:
     known = [row for row in report.rows if row.outcome not in LEFT_OUT]
     complete = all(row.cell in selected and row.outcome != "missing" for row in known)
     return (report.verdict.exit_code if complete else 0) or unwritten
+
+
+def _with_evidence_from_elsewhere(workspace: Workspace, selected: Collection[str]) -> set[str]:
+    """Add to all cells that can run here those that cannot: nobody has left them out."""
+    cells = workspace.plan(pinned=True).cells
+    complete = all(cell.id in selected for cell in cells if cell.status == "planned")
+    return {*selected, *(cell.id for cell in cells if complete)}
 
 
 def _write_table(workspace: Workspace, console: Console) -> int:

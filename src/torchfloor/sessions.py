@@ -30,7 +30,7 @@ from torchfloor import screen
 from torchfloor.errors import TorchfloorError, unfinished
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
-from torchfloor.output import printable
+from torchfloor.output import open_output, printable
 from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
@@ -90,6 +90,7 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     """
     for chatty in ("urllib3", "filelock"):  # nox shows every message of every library
         logging.getLogger(chatty).setLevel(logging.ERROR)
+    open_output()
     # A nox that runs inside another project's session inherits that project's run.
     is_part = os.environ.get(_RUN, "").endswith(f" {Path.cwd()}")
     if is_part:
@@ -228,8 +229,8 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
         for error in errors:
             session.warn(str(error))
         try:
-            count = publish_records(workspace.matrix, plan, records)
-            for note in publish_static(workspace.matrix, plan.releases):
+            count, notes = publish_records(workspace.matrix, plan, records)
+            for note in (*notes, *publish_static(workspace.matrix, plan.releases)):
                 session.warn(note)
             for file, text in render_documents(workspace.matrix).items():
                 write_atomically(file, text.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import tempfile
 import tomllib
@@ -17,6 +18,7 @@ from torchfloor.errors import SpaceError
 from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from torchfloor.plan import Cell
@@ -26,10 +28,11 @@ __all__ = [
     "Download",
     "check_space",
     "estimate_downloads",
+    "files_of",
     "in_bytes",
     "needed_space",
     "resolve_download",
-    "size_of",
+    "size_on_disk",
 ]
 
 _UNPACKED = 2.3
@@ -161,13 +164,18 @@ def check_space(needed: int, folder: Path) -> None:
         raise SpaceError(msg)
 
 
-def size_of(folder: Path) -> int:
-    """Return the bytes that a folder's files take on disk; one that has several names counts once.
+def files_of(folder: Path) -> dict[Path, os.stat_result]:
+    """Look at every file of a folder, once; links are not followed."""
+    found = {file: file.lstat() for file in folder.rglob("*")}
+    return {file: status for file, status in found.items() if not stat.S_ISDIR(status.st_mode)}
+
+
+def size_on_disk(files: Iterable[os.stat_result]) -> int:
+    """Return the bytes that files take on disk; one that has several names counts once.
 
     They are counted in whole blocks, as file systems hold them, so that a time or a path that is
     written with one digit more makes no difference.
     """
-    files = (file.lstat() for file in folder.rglob("*") if not file.is_dir() or file.is_symlink())
     return sum({(file.st_dev, file.st_ino): _blocks(file.st_size) for file in files}.values())
 
 

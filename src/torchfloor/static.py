@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError, TorchfloorError
 from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.records import write_atomically
-from torchfloor.wheels import IndexUnreachableError, without_credentials
+from torchfloor.wheels import IndexUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from torchfloor import host
 from torchfloor.files import read_bounded
+from torchfloor.installed import written_into
 from torchfloor.space import MARGIN, Download, check_space, needed_space
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from torchfloor.plan import Cell
 
-__all__ = ["Storage", "linked_files", "space_to_keep"]
+__all__ = ["ENVIRONMENT", "Storage", "drop_written", "space_to_keep"]
+
+ENVIRONMENT = "env"
+"""Where in a cell's folder it is installed."""
 
 _RESERVE = 2 * 2**30
 """Bytes that stay free for everyone else, or nothing is kept."""
@@ -55,6 +59,20 @@ class Storage:
     def cache(self, cell: Cell) -> Path:
         """Return uv's cache for a cell; on the environment's file system, so that uv links."""
         return self._kept / "uv" if self.keep else self.folder(cell) / "cache"
+
+    def share_written(self, environment: Path) -> list[str]:
+        """List the files that a new environment shares with a cell that wrote into them already.
+
+        Args:
+            environment: The new one, noted as it is.
+        """
+        others = set(self.workspace.glob(f"cells/*/{ENVIRONMENT}")) - {environment}
+        return [
+            file
+            for other in others
+            for file in written_into(other)
+            if _is_same(other / file, environment / file)
+        ]
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[None]:
@@ -116,10 +134,18 @@ class Storage:
     def _tidy(self, *how: str) -> None:
         if not self._kept.exists():
             return
-        command = [host.uv(), "cache", *how, "--quiet", "--cache-dir", str(self._kept / "uv")]
+        command = [host.uv(), "cache", *how, "--no-config", "--quiet"]
+        command += ["--cache-dir", str(self._kept / "uv")]
         # uv waits for the installers of another run; if that takes long, the next run tidies.
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, check=False, capture_output=True, timeout=_PATIENCE)  # noqa: S603 - fixed
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    try:
+        return file.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def _take(lock: FileLock) -> bool:
@@ -130,14 +156,14 @@ def _take(lock: FileLock) -> bool:
     return True
 
 
-def linked_files(environment: Path) -> dict[str, tuple[int, int]]:
-    """Return size and time of change of the files that an environment shares with a cache."""
-    found = {}
-    for file in environment.rglob("*"):
-        status = file.lstat()
-        if status.st_nlink > 1 and not file.is_dir():
-            found[str(file)] = (status.st_size, status.st_mtime_ns)
-    return found
+def drop_written(folder: Path) -> None:
+    """Remove what is kept for the next run if a cell wrote into its share of it.
+
+    Args:
+        folder: The cell's, in which nothing runs any more.
+    """
+    if written_into(folder / ENVIRONMENT):
+        Storage(folder.parents[1]).drop(at_once=True)
 
 
 def space_to_keep(storage: Storage, downloads: Mapping[Cell, Download]) -> int:

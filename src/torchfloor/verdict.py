@@ -71,7 +71,8 @@ class Verdict(msgspec.Struct, frozen=True):
             compatible, without an untested minor between; or None.
         newest: The newest release with evidence, or None.
         verified: Compatible releases at or above the declared floor.
-        gaps: Minors (all releases, if all are sampled) above the declared floor without evidence.
+        gaps: Minors (all releases, if all are sampled) above the declared floor without evidence,
+            and what the project names but no index that answered has.
         sentence: The verdict in one sentence.
         failing: Promised cells that are not compatible: cell, probe, why; cells that are so for
             the same reason share a line.
@@ -152,7 +153,7 @@ def judge(plan: Plan, standings: Sequence[Standing]) -> Verdict:
     working = [release for release, word in state.items() if word == "works"]
     promised = [release for release in working if release >= Version(plan.floor)]
     failing = [s for s in standings if s.promised and s.outcome in {"incompatible", *_UNPROVED}]
-    gaps = _gaps(plan, [release for release, word in state.items() if word in _KNOWING])
+    gaps = _gaps(plan, state)
     measured = _measured_floor(plan, state)
     status, exit_code = _status(plan, state, failing, gaps)
     return Verdict(
@@ -208,20 +209,30 @@ def _units(plan: Plan, releases: Iterable[Version]) -> list[Version]:
     return sorted({Version(f"{release.major}.{release.minor}") for release in releases})
 
 
-def _gaps(plan: Plan, known: Sequence[Version]) -> list[str]:
-    """List what lies between the declared floor and the newest release without evidence."""
+def _gaps(plan: Plan, state: dict[Version, str]) -> list[str]:
+    """List what lies between the declared floor and the newest release without evidence.
+
+    The newest patch of a minor stands for it, and an older one for nothing but itself.
+    """
     floor = Version(plan.floor)
+    known = [release for release, word in state.items() if word in _KNOWING]
+    newest = {_units(plan, [release])[0]: release for release in state}  # oldest first
     wanted = _units(plan, (Version(r) for r in plan.releases if Version(r) >= floor))
     covered = set(_units(plan, (release for release in known if release >= floor)))
-    missing = [str(unit) for unit in wanted if unit not in covered]
+    missing = [
+        str(newest[unit] if unit in covered else unit)
+        for unit in wanted
+        if unit not in covered or state[newest[unit]] == "untested"
+    ]
     if floor not in known and str(_units(plan, [floor])[0]) not in missing:
         missing.insert(0, plan.floor)
-    return missing
+    unfound = sorted(Version(r) for r in plan.unfound if Version(r) >= Version(plan.declared))
+    return [*map(str, unfound), *missing]
 
 
 def _measured_floor(plan: Plan, state: dict[Version, str]) -> Version | None:
     """Go down from the newest release until one does not work, or a minor was not tested."""
-    known = _units(plan, (Version(release) for release in plan.releases))
+    known = _units(plan, (Version(release) for release in (*plan.releases, *plan.unfound)))
     floor: Version | None = None
     for release in sorted(state, reverse=True):
         if state[release] == "untested":

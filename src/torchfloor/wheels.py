@@ -22,6 +22,8 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
+from torchfloor import host
+from torchfloor.addresses import find_mistake, is_readable, without_credentials, without_login
 from torchfloor.errors import TorchfloorError
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ __all__ = [
     "default_index",
     "list_wheels",
     "with_credentials",
-    "without_credentials",
 ]
 
 DEFAULT = "default"
@@ -66,8 +67,8 @@ class Wheel(msgspec.Struct, frozen=True):
 
     Attributes:
         filename: Its file name, which holds release, Python and platform tags.
-        url: Where to download it, without credentials unless `with_credentials` gave it some;
-            it never enters a record.
+        url: Where to download it, without a login unless `with_credentials` gave it one, but with
+            a query, which may let one in; it never enters a record.
         index: The index's name in matrix.yaml, without credentials.
         size: Bytes, or None where the index does not say.
         sha256: Hexadecimal digest, or None where the index does not say.
@@ -145,23 +146,31 @@ def default_index() -> str:
     """Find the index that uv and pip are configured to use, in this order.
 
     Returns:
-        The URL in UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else the one in pip's
+        The URL in UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else the one in uv's or pip's
         configuration, else the public index that pypi-simple knows.
+
+    Raises:
+        IndexUnreachableError: If it cannot be read: uv and pip would show it, password and all.
     """
+    place, url = _configured_index()
+    if "://" in url and (mistake := find_mistake(url)):
+        msg = f"{DEFAULT} cannot be asked: what {place} names {mistake}"
+        raise IndexUnreachableError(msg)
+    return url
+
+
+def _configured_index() -> tuple[str, str]:
+    """Return where the default index is named, and its URL."""
     for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         if url := os.environ.get(variable):
-            return url
+            return variable, url
+    if url := host.uv_index():
+        return "uv's configuration", url
     if url := _pip_index():
-        return url
+        return "pip's configuration", url
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415 - see _from_index
 
-    return PYPI_SIMPLE_ENDPOINT
-
-
-def without_credentials(url: str) -> str:
-    """Strip user name and password from a URL."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return "pypi-simple", PYPI_SIMPLE_ENDPOINT
 
 
 def with_credentials(wheel: Wheel, index: str) -> Wheel:
@@ -213,7 +222,11 @@ def _from_index(package: str, index: str, url: str) -> list[Wheel]:
     if not page.packages:
         msg = f"{name} has a page for {package} that names no file; is it an index?"
         raise IndexUnreachableError(msg)
-    files = [_from_page(entry, name) for entry in page.packages if _is_of(package, entry.filename)]
+    files = [
+        _from_page(entry, name)
+        for entry in page.packages
+        if _is_of(package, entry.filename) and is_readable(entry.url)
+    ]
     return _installable([file for file in files if _URL.fullmatch(file.url)])
 
 
@@ -279,7 +292,7 @@ def _from_page(entry: DistributionPackage, index: str) -> Wheel:
     sha256 = entry.digests.get("sha256", "").lower()
     return Wheel(
         filename=entry.filename,
-        url=without_credentials(entry.url.partition("#")[0]),
+        url=without_login(entry.url.partition("#")[0]),
         index=index,
         size=entry.size,
         sha256=sha256 if _SHA256.fullmatch(sha256) else None,

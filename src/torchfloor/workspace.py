@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import hashlib
 import os
 from functools import cached_property
@@ -18,6 +19,7 @@ from torchfloor.errors import RecordError, StorageError, TorchfloorError
 from torchfloor.files import read_bounded
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
+from torchfloor.publish import earlier_plan
 from torchfloor.records import (
     read_record,
     read_records,
@@ -29,6 +31,7 @@ from torchfloor.records import (
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
 from torchfloor.static import known_static
+from torchfloor.unasked import complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +47,7 @@ _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""
 _PARTIAL_PLAN_AGE = dt.timedelta(minutes=10)
 """How long, if an index did not answer: it may do so again soon."""
+_FOLDERS = ("cache", "cells", "logs", "records")
 _MAX_PLAN = 64 * 2**20
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
@@ -62,7 +66,8 @@ class Workspace:
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
-        self.folder = matrix.root / ".compat"
+        # It may be a link to a larger disk; processes in it only know where it really is.
+        self.folder = (matrix.root / ".compat").resolve()
         self.records = self.folder / "records"
 
     @cached_property
@@ -89,6 +94,9 @@ class Workspace:
             if pinned or dt.timedelta() <= age < limit:
                 return cached.plan.with_credentials(self.matrix)
         plan = make_plan(self.matrix, this_host())
+        cached_before = cached.plan if cached is not None and cached.key == key else None
+        for earlier in filter(None, (cached_before, earlier_plan(self.matrix))):
+            plan = complete(plan, earlier, self.matrix)
         self._make()
         write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
         return plan.with_credentials(self.matrix)
@@ -200,6 +208,7 @@ class Workspace:
         from torchfloor.run import empty  # noqa: PLC0415 - as above
         from torchfloor.storage import Storage  # noqa: PLC0415
 
+        self._make()
         sweep_unfinished(self.folder, self.records)
         for folder in (self.folder / "cells").glob("*/"):
             lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
@@ -208,7 +217,11 @@ class Workspace:
         Storage(self.folder).prune()
 
     def _make(self) -> None:
-        """Make the folder: private, since plans may hold an index's credentials, and untracked."""
+        """Make the folder: private, since plans may hold an index's credentials, and untracked.
+
+        Raises:
+            TorchfloorError: If something else stands in its place, or in that of what it holds.
+        """
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
             if self.folder.stat().st_mode & 0o077:  # made by something else
@@ -219,6 +232,12 @@ class Workspace:
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
             write_atomically(ignore, b"*\n")
+        for place in map(self.folder.joinpath, _FOLDERS):
+            if os.path.lexists(place) and not place.is_dir():
+                raise StorageError(place, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+        for place in (*self.folder.glob("*.lock"), *self.folder.glob("cells/*.lock")):
+            if place.is_dir():
+                raise StorageError(place, OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
 
     def _plan_key(self) -> str:
         """Digest what a plan depends on, other than the indexes and the interpreters."""

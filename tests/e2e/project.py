@@ -190,24 +190,37 @@ def build_wheel(folder: Path, release: str, code: str, data: str = "") -> Path:
     """
     if "__version__" not in code:
         code = f'__version__ = "{release}"\n{code}'
-    info = f"tinydep-{release}.dist-info"
+    files = {"tinydep.py": code, **({"tinydep.txt": data} if data else {})}
+    return pack_wheel(folder, "tinydep", release, files)
+
+
+def pack_wheel(folder: Path, name: str, release: str, content: Mapping[str, str]) -> Path:
+    """Build the wheel of any distribution.
+
+    Args:
+        folder: Where to.
+        name: The distribution.
+        release: The release.
+        content: What it installs, by file.
+    """
+    info = f"{name}-{release}.dist-info"
     files = {
-        "tinydep.py": code,
-        **({"tinydep.txt": data} if data else {}),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tinydep\nVersion: {release}\n",
+        **content,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n",
         f"{info}/WHEEL": (
             "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         ),
     }
-    lines = [f"{name},{_hash(text)},{len(text.encode())}" for name, text in files.items()]
+    lines = [f"{file},{hash_of(text)},{len(text.encode())}" for file, text in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*lines, f"{info}/RECORD,,"]) + "\n"
-    wheel = folder / f"tinydep-{release}-py3-none-any.whl"
+    wheel = folder / f"{name}-{release}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in files.items():  # without the time: equal releases are equal wheels
-            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+        for file, text in files.items():  # without the time: equal releases are equal wheels
+            archive.writestr(zipfile.ZipInfo(file), text, zipfile.ZIP_DEFLATED)
     return wheel
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """Return the digest of a file as RECORD says it."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
     return f"sha256={digest.rstrip(b'=').decode()}"

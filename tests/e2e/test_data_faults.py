@@ -287,6 +287,28 @@ def test_a_record_that_the_published_plan_does_not_know_is_named(project: Projec
     assert f"{record.cell.replace('0.9', '0.9.0')}.json is of no cell in plan.json" in ran.output
 
 
+def test_publishing_keeps_what_is_better_and_names_what_it_leaves_out(project: Project) -> None:
+    before = record_file(project, "1.0", "evidence").read_bytes()
+    record = read_record(record_file(project, "1.0"))
+    other = msgspec.structs.replace(record.provenance, subject="0" * 16)
+    stale = msgspec.structs.replace(record, provenance=other)
+    write_record(stale, project.root / ".compat/records")
+    (project.root / "evidence/notes.json").write_text("[]", "utf-8")
+    replace(project.root / "matrix.yaml", "'0.9'", "'0.8'")
+    replace(project.root / "matrix.yaml", "'0.8', '0.8'", "'0.8'")
+    record_file(project, "0.9", "evidence").unlink()
+    told = in_a_line(project.nox("-s", "publish"))
+    assert f"{project.cell('1.0')} is not published: made from another subject" in told
+    assert f"{project.cell('0.9')} is no longer planned, and not published: matrix" in told
+    assert "evidence/notes.json is no record of a cell: left alone" in told
+    assert HOLDS in told
+    assert "3 records published" in told
+    assert record_file(project, "1.0", "evidence").read_bytes() == before
+    assert (project.root / "evidence/notes.json").exists()
+    assert not record_file(project, "0.9", "evidence").exists()
+    assert project.nox("-s", "docs", "--", "--check").status == 0
+
+
 def test_a_plan_that_somebody_has_broken_is_made_anew(project: Project) -> None:
     for content in (b"[" * 100_000, b'{"key": "\xff"}'):
         (project.root / ".compat/plan.json").write_bytes(content)

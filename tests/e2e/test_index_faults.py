@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.network
 
-USER, PASSWORD = "us3r-name", "s3cret-w0rd"
+USER, PASSWORD, SIGNATURE = "us3r-name", "s3cret-w0rd", "s1gnature"
 HASTY = {"UV_HTTP_TIMEOUT": "2", "UV_HTTP_RETRIES": "0"}
 """uv waits for half a minute and tries four times; the faults here never mend."""
 
@@ -72,7 +73,13 @@ def spread(project: Project, index: Index) -> None:
         source.add(project.root / "pyproject.toml", "tinydep-1.10/pyproject.toml")
     (folder / wheel_of("1.11")).rename(folder / "tinydep-1.11-cp36-cp36m-plan9_z80.whl")
     (folder / wheel_of("1.12")).rename(folder / OTHER_PYTHON)
-    index.plant("tinydep", faults.yanked(wheel_of("1.9")), faults.without_digest(wheel_of("1.13")))
+    signed = [f"{wheel_of(release)}#" for release in ("1.0", "1.1", "1.6", "1.14")]
+    index.plant(
+        "tinydep",
+        faults.yanked(wheel_of("1.9")),
+        faults.without_digest(wheel_of("1.13")),
+        *(faults.edited(link, f"{link[:-1]}?sig={SIGNATURE}#") for link in signed),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +186,16 @@ def test_the_credentials_of_an_index_are_nowhere(session: Session) -> None:
     project = session.project
     words = ("plan", "--json"), ("report", "--json"), ("report", "--markdown"), ("verdict",)
     ran = [session.ran, *(project.torchfloor(*each) for each in words)]
+    # For the owner only: without the query of its link no wheel could be had.
+    private = (str(project.root / ".compat/plan.json"), str(project.root / ".compat/cache/"))
     looked = 0
     for name, text in everything_kept_and_said(project, *ran):
         looked += 1
         assert USER not in text, name
         assert PASSWORD not in text, name
+        assert SIGNATURE not in text or name.startswith(private), name
     assert looked > 30
+    assert SIGNATURE in (project.root / ".compat/plan.json").read_text("utf-8")
     assert f"http://127.0.0.1:{session.asked.bare.split(':')[2]}" in ran[1].output  # its name
 
 
@@ -192,14 +203,19 @@ def test_the_workspace_is_for_its_owner_only(session: Session) -> None:
     assert (session.project.root / ".compat").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL"])
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "XDG_CONFIG_HOME"])
 def test_the_credentials_of_the_default_index_are_nowhere_and_serve_all_the_same(
     tmp_path: Path, variable: str
 ) -> None:
     (tmp_path / "wheels").mkdir()
     with serving(tmp_path / "wheels", f"{USER}:{PASSWORD}") as index:
         made = make_project(tmp_path, {"1.0": tiny.GOOD, "1.1": tiny.GOOD}, indexes="default")
-        project = Project(made.root, {**HASTY, variable: index.url})
+        value = index.url
+        if variable == "XDG_CONFIG_HOME":  # where uv looks for a user's own settings
+            config, value = tmp_path / "config/uv/uv.toml", str(tmp_path / "config")
+            config.parent.mkdir(parents=True)
+            config.write_text(f'[[index]]\nurl = "{index.url}"\ndefault = true\n', "utf-8")
+        project = Project(made.root, {**HASTY, variable: value})
         index.plant(wheel_of("1.1"), faults.truncated)
         ran = project.torchfloor("run")
         plan = project.torchfloor("plan", "--json")
@@ -305,9 +321,77 @@ def test_where_one_index_is_down_the_next_one_is_used_and_the_page_says_so(tmp_p
     project = make_project(tmp_path, {"1.0": tiny.GOOD}, indexes=f"{gone.url}, wheels")
     plan = project.torchfloor("plan")
     assert plan.status == 0, plan.output
-    told = f"Index: {gone.bare} does not answer (connection refused); the next one in the list"
+    told = f"Index: {gone.bare} does not answer (connection refused); the next one in matrix"
     assert told in plan.output
     assert f"{project.cell('1.0')}  planned" in plan.output
+
+
+class Down(NamedTuple):
+    """A published project whose first index, which alone has 1.1, has gone down since."""
+
+    project: Project
+    told: str
+
+
+@pytest.fixture(scope="module")
+def down(tmp_path_factory: pytest.TempPathFactory) -> Down:
+    """Return a project whose evidence was published while every index answered."""
+    root = tmp_path_factory.mktemp("down")
+    (root / "far").mkdir()
+    build_wheel(root / "far", "1.1", tiny.GOOD)
+    with serving(root / "far") as index:
+        releases = {"1.0": tiny.GOOD, "1.2": tiny.GOOD}
+        project = make_project(root, releases, indexes=f"{index.url}, wheels")
+        ran = project.torchfloor("run")
+        assert (ran.status, project.nox("-s", "publish").status) == (0, 0), ran.output
+    return Down(project, f"Index: {index.bare} does not answer (connection refused); ")
+
+
+def published(project: Project) -> dict[str, bytes]:
+    return {file.stem: file.read_bytes() for file in (project.root / "evidence").iterdir()}
+
+
+def test_publishing_while_an_index_is_down_keeps_what_it_alone_offers(down: Down) -> None:
+    project = down.project
+    before = published(project)
+    ran = project.nox("-s", "compat", "publish", "--", "--refresh")
+    assert ran.status == 0, ran.output
+    assert f"{down.told}it could not be asked for tinydep 1.1." in ran.output
+    assert ran.output.count("tinydep>=1.0 holds: 3 releases") == 2  # of both sessions
+    assert published(project).keys() == before.keys()
+    assert published(project)[project.cell("1.1")] == before[project.cell("1.1")]
+    verdict = project.torchfloor("verdict", "--published")
+    assert verdict.status == 0, verdict.output
+    assert "holds: 3 releases from 1.0 to 1.2 are compatible" in verdict.output
+    assert down.told in verdict.output
+    assert project.nox("-s", "docs", "--", "--check").status == 0
+
+
+def test_what_an_index_that_is_down_alone_offers_is_a_gap_without_evidence(
+    down: Down, tmp_path: Path
+) -> None:
+    project = Project(shutil.copytree(down.project.root, tmp_path / "copy"))
+    (project.root / ".compat/plan.json").unlink()  # the published one knows as well
+    (project.root / f".compat/records/{project.cell('1.1')}.json").unlink()
+    ran = project.torchfloor("run")
+    assert ran.status == 3, ran.output
+    assert "is not proved: 2 releases from 1.0 to 1.2 are compatible" in ran.output
+    assert "without a gap" not in ran.output
+    assert f"{down.told}it could not be asked for tinydep 1.1." in ran.output
+    page = (project.root / ".compat/COMPATIBILITY.md").read_text("utf-8")
+    assert "Measured minimum: tinydep 1.2:" in page
+    assert "No evidence for: tinydep 1.1." in page
+
+
+def test_a_default_index_that_cannot_be_read_is_told_without_its_password(tmp_path: Path) -> None:
+    made = make_project(tmp_path, {"1.0": tiny.GOOD}, indexes="default")
+    address = f"http://{USER}:{PASSWORD[:3]}/{PASSWORD}@host/simple/"
+    ran = Project(made.root, {"UV_DEFAULT_INDEX": address}).torchfloor("plan")
+    assert ran.status == 2
+    told = "default cannot be asked: what UV_DEFAULT_INDEX names cannot be read as an address"
+    assert told in ran.output
+    assert PASSWORD not in ran.output
+    assert USER not in ran.output
 
 
 def test_where_every_index_is_down_nothing_is_run_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import re
 import resource
 import secrets
@@ -19,7 +20,7 @@ import pytest
 from tests.e2e import project as tiny
 from tests.e2e.project import Project, Ran, build_wheel, make_project
 
-from torchfloor.space import size_of
+from torchfloor.space import files_of, size_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,10 @@ TWO = dict.fromkeys(("1.0", "1.1"), tiny.GOOD)
 THREE = dict.fromkeys(("1.0", "1.1", "1.2"), tiny.GOOD)
 RANDOM = secrets.token_hex(10 * MEGA)
 """20 MB, half of that as a wheel."""
+
+
+def size_of(folder: Path) -> int:
+    return size_on_disk(files_of(folder).values())
 
 
 def finish(process: subprocess.Popen[str]) -> Ran:
@@ -158,8 +163,8 @@ def test_a_record_that_cannot_be_written_is_told_and_the_finished_ones_are_kept(
         records.touch()
         ran = finish(process)
     assert (ran.status, "Traceback" in ran.output) == (1, False)
-    for release in ("1.1", "1.2"):
-        told = f"{project.cell(release)}: no record: records cannot be written (File exists); make"
+    for release, why in {"1.1": "File exists", "1.2": "Not a directory"}.items():
+        told = f"{project.cell(release)}: no record: records cannot be written ({why}); remove what"
         assert told in ran.output
     records.unlink()
     aside.rename(records)
@@ -179,6 +184,17 @@ def test_a_report_that_cannot_be_written_says_so(tmp_path: Path) -> None:
             _, told = process.communicate()
         assert process.returncode == 2
         assert told == "torchfloor: No space left on device\n"
+    unread, pipe = os.pipe()
+    os.close(unread)
+    with os.fdopen(pipe, "wb") as nobody:
+        for command in (("report",), ("report", "--json"), ("plan",)):
+            with project.start("torchfloor", *command, output=nobody) as process:
+                assert process.communicate()[1] == ""
+            assert process.returncode == 141
+    plain = Project(tmp_path, {"PYTHONIOENCODING": "ascii"}).torchfloor("report")
+    assert plain.status == 0, plain.output
+    assert "compatible" in plain.output
+
     page = tmp_path / ".compat/COMPATIBILITY.md"
     page.unlink()  # as a run that is killed after its last record leaves it
     assert project.torchfloor("run").status == 0
@@ -257,11 +273,66 @@ def test_what_a_probe_has_written_into_is_not_kept_for_other_cells(tmp_path: Pat
     tampering = "open(__file__, 'a').write('# changed')\n" + tiny.GOOD
     project = make_project(tmp_path, {"1.0": tiny.GOOD, "1.1": tampering})
     ran = project.torchfloor("run")
-    assert "a probe changed installed files: what is kept for the next run is removed" in ran.output
+    assert re.search(r"1\.1-\S+ is errored: .*written into \(lib/\S+/tinydep\.py\)", ran.output)
+    assert project.records()["1.0"].outcome == "compatible"
     for release in ("1.0", "1.1"):
         wheel = f"tinydep-{release}.dist-info"
         assert list((tmp_path / ".compat/cache").glob(f"uv/archive-*/*/{wheel}")) == []
     assert not list((tmp_path / ".compat/cache").glob("*.txt"))
+
+
+SLY = """
+import os, pathlib, time
+
+def double(number):
+    return 2 * number
+
+mark, here = pathlib.Path({mark!r}), pathlib.Path(__file__)
+if not mark.exists():
+    was = here.stat()
+    here.write_text(here.read_text("utf-8").replace("2 * number", "3 * number"), "utf-8")
+    os.utime(here, ns=(was.st_atime_ns, was.st_mtime_ns))
+    mark.touch()
+    time.sleep(600)
+"""
+"""Writes into itself once, so that neither size nor time tell, and gives no time to look."""
+
+
+def test_nothing_that_is_kept_is_used_if_it_was_written_into_or_exchanged(tmp_path: Path) -> None:
+    mark = tmp_path / "written"
+    project = make_project(tmp_path, {"1.0": SLY.format(mark=str(mark))})
+    with project.start("torchfloor", "run") as process:
+        wait_for(process, mark.exists)
+        process.kill()
+    again = project.torchfloor("run")
+    assert again.status == 0, again.output
+    assert project.records()["1.0"].outcome == "compatible"
+
+    build_wheel(tmp_path / "wheels", "1.0", tiny.WRONG)
+    assert project.torchfloor("plan", "--refresh").status == 0
+    exchanged = project.torchfloor("run")
+    assert project.records()["1.0"].outcome == "incompatible", exchanged.output
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+ODD = """
+exclude-newer = "2001-01-01T00:00:00Z"
+no-binary = true
+link-mode = "symlink"
+cache-dir = "elsewhere"
+index-url = "http://127.0.0.1:9/simple/"
+python-preference = "only-managed"
+"""
+
+
+def test_what_uv_is_configured_to_do_in_a_project_changes_no_cell(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"1.0": tiny.GOOD})
+    (tmp_path / "uv.toml").write_text(ODD, "utf-8")
+    ran = Project(tmp_path, {"UV_LINK_MODE": "symlink"}).torchfloor("run")
+    assert ran.status == 0, ran.output
+    assert project.records()["1.0"].outcome == "compatible"
+    assert not (tmp_path / "elsewhere").exists()
 
 
 # --- folders --------------------------------------------------------------------------------------
@@ -276,6 +347,36 @@ def test_a_workspace_that_cannot_be_made_is_told(tmp_path: Path) -> None:
             ".compat/ cannot be made (File exists): remove what stands in its place" in ran.output
         )
         assert "Traceback" not in ran.output
+
+
+def test_what_stands_in_the_place_of_a_file_or_folder_is_named(tmp_path: Path) -> None:
+    project = make_project(tmp_path, {"1.0": tiny.GOOD})
+    workspace = tmp_path / ".compat"
+    assert project.torchfloor("plan").status == 0
+    for name in ("logs", "cache", "cells", "records"):
+        (workspace / name).touch()
+        ran = project.torchfloor("run")
+        assert f"{name} cannot be written (Not a directory); remove what stands" in ran.output
+        assert (ran.status, "Traceback" in ran.output) == (2, False)
+        (workspace / name).unlink()
+    for name in ("turn0.lock", "timings.lock", f"cells/{project.cell('1.0')}.lock"):
+        (workspace / name).mkdir(parents=True)
+        ran = project.torchfloor("run", "--discard")
+        told = f"{name.rpartition('/')[2]} cannot be written (Is a directory); remove what stands"
+        assert told in ran.output
+        assert (ran.status, "Traceback" in ran.output) == (2, False)
+        (workspace / name).rmdir()
+
+
+def test_a_workspace_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", {"1.0": tiny.GOOD})
+    there = tmp_path / "other/disk/results"
+    there.mkdir(parents=True)
+    (project.root / ".compat").symlink_to(there)
+    ran = project.torchfloor("run")
+    assert ran.status == 0, ran.output
+    assert (there / f"records/{project.cell('1.0')}.json").exists()
+    assert there.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_workspace_that_is_read_only_is_told_and_can_be_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import pytest
 from tests.e2e import project as tiny
-from tests.e2e.project import Project, Ran, make_project
+from tests.e2e.project import Project, Ran, make_project, pack_wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,15 @@ def double(number):
     os.write(2, b"\\x1b[2J \\xff\\xfe \\x1b]0;owned\\x07")
     raise ValueError("{NASTY}")
 """
+FORKS = f"import os\n\nos.fork()\n\n{tiny.GOOD}"
+LEAVES_WITH_THE_NAME = "def __getattr__(name):\n    raise SystemExit('gone')\n"
+JOURNAL = "import os\n\njournal = os.environ['TORCHFLOOR_JOURNAL']\n"
+REMOVES_THE_JOURNAL = f"{JOURNAL}os.remove(journal)\n{tiny.GOOD}"
+CUTS_THE_JOURNAL = f"{JOURNAL}\ndef double(number):\n    os.truncate(journal, 0)\n    return 4\n"
+ROGUE = {
+    "rogue/tinydep.py": tiny.GOOD,
+    "rogue.pth": "import sys; sys.path[:0] = [sitedir + '/rogue']",
+}
 
 RELEASES = {
     "0.5": ENDLESS,
@@ -76,6 +85,11 @@ RELEASES = {
     "1.9": FLOODS,
     "1.10": SHOUTS,
     "1.11": f'raise ValueError("{NASTY}")\n',
+    "1.12": FORKS,
+    "1.13": LEAVES_WITH_THE_NAME,
+    "1.14": REMOVES_THE_JOURNAL,
+    "1.15": CUTS_THE_JOURNAL,
+    "1.16": tiny.WRONG,
     "1.20": "import os\n\nos._exit(0)\n",
     "1.21": "import os\n\nos.abort()\n",
     "1.22": "import ctypes\n\nctypes.string_at(0)\n",
@@ -86,7 +100,7 @@ RELEASES = {
     "1.40": f"{HUGE}\nallocate()\n",
     "1.41": f"{HUGE}\ndef double(number):\n    return allocate()\n",
 }
-HARMLESS = ("1.0", "1.7", "1.8", "1.9")
+HARMLESS = ("1.0", "1.7", "1.8", "1.9", "1.12")
 
 
 class Session(NamedTuple):
@@ -98,8 +112,16 @@ class Session(NamedTuple):
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    """Return a project after `nox -s compat`, in which each release goes another way."""
+    """Return a project after `nox -s compat`, in which each release goes another way.
+
+    Beside its subject lies another module of the dependency's name; for one release, a companion
+    brings one.
+    """
     project = make_project(tmp_path_factory.mktemp("releases"), RELEASES, timeout="30s")
+    (project.root / "src/tinydep.py").write_text(tiny.WRONG, "utf-8")
+    rogue = pack_wheel(project.root / "wheels", "rogue", "1", ROGUE)
+    with (project.root / "matrix.yaml").open("a", encoding="utf-8") as matrix:
+        matrix.write(f"companions: [{{when: ==1.16, install: ['rogue @ {rogue.as_uri()}']}}]\n")
     return Session(project, project.nox("-s", "compat"))
 
 
@@ -115,6 +137,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         ("1.6", "incompatible", "probes", "missing 1 required keyword-only argument: 'exactly'"),
         ("1.10", "incompatible", "probes", "ValueError: a | <b>b</b> `c` �"),
         ("1.11", "errored", "dependency", "ValueError: a | <b>b</b> `c` �"),
+        ("1.13", "incompatible", "subject", "SystemExit: gone"),
+        ("1.14", "errored", "dependency", "the journal of the cell is gone: something in the cell"),
+        ("1.15", "errored", "dependency", "the journal of the cell lacks its beginning"),
+        ("1.16", "errored", "readback", "rogue/tinydep.py was imported as tinydep, and the wheel"),
         ("1.20", "errored", "dependency", "the interpreter ended before the first probe"),
         ("1.21", "errored", "dependency", "killed by SIGABRT"),
         ("1.22", "errored", "dependency", "killed by SIGSEGV"),
@@ -140,6 +166,7 @@ def test_a_release_that_only_looks_bad_is_compatible(session: Session, release: 
     record = session.project.records()[release]
     assert (record.outcome, record.failure) == ("compatible", None)
     assert [match.passed for match in record.matches] == [True]
+    assert [probe.outcome for probe in record.probes] == ["passed"]
 
 
 def test_each_release_has_its_record_and_its_word_in_the_output(session: Session) -> None:

@@ -389,3 +389,11 @@ def test_published_evidence_is_judged_on_its_own(
     capsys.readouterr()
     assert main(["verdict", "--published"]) == 0
     assert "dep>=1.0 holds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("streams", ["", ">&-", ">&- 2>&- <&-"])
+def test_a_command_that_has_no_output_ends_as_ever(streams: str) -> None:
+    shell = ["/bin/sh", "-c", f'exec "$0" -m torchfloor schema {streams}', sys.executable]
+    ran = subprocess.run(shell, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert bool(ran.stdout) == (not streams)

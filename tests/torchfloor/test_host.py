@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -103,12 +104,54 @@ def test_the_installer_gets_what_it_needs_of_the_environment_and_no_more(
     others = (
         *("GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "PIP_PASSWORD", "SSH_AUTH_SOCK"),
         *("UV_PUBLISH_TOKEN", "UV_CONSTRAINT", "UV_OVERRIDE", "PYTHONPATH", "VIRTUAL_ENV"),
+        *("UV_CONFIG_FILE", "UV_LINK_MODE"),
     )
     monkeypatch.setattr("os.environ", needed | dict.fromkeys(others, "x") | {"PATH": "/bin"})
     monkeypatch.setattr(host, "_pyenv_folders", list)
     found = host.uv_environment("https://index.invalid")
     ours = {"PATH": "/bin", "UV_DEFAULT_INDEX": "https://index.invalid", "UV_NO_WRAP": "1"}
-    assert found == needed | ours
+    assert found == needed | ours | {"UV_NO_CONFIG": "1"}
+
+
+ONE = '[[index]]\nname = "other"\nurl = "no"\n[[index]]\nurl = "one"\ndefault = true\n'
+
+
+@pytest.mark.parametrize(
+    ("user", "system", "index"),
+    [
+        (ONE, 'index-url = "two"', "one"),
+        ('index-url = "two"', ONE, "two"),
+        ('[pip]\nindex-url = "three"', ONE, "three"),
+        ("offline = false", ONE, "one"),
+        (None, ONE, "one"),
+        ('index-url = "broken', ONE, "one"),
+        ("index-url = 5", None, None),
+        ("index = [5]", None, None),
+        ("pip = 5", None, None),
+        (None, None, None),
+    ],
+)
+def test_the_index_in_uvs_own_configuration_is_found(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    user: str | None,
+    system: str | None,
+    index: str | None,
+) -> None:
+    for name, text in {"XDG_CONFIG_HOME": user, "SYSTEM": system}.items():
+        (tmp_path / name / "uv").mkdir(parents=True)
+        monkeypatch.setenv(name, str(tmp_path / name))
+        if text is not None:
+            (tmp_path / name / "uv/uv.toml").write_text(text, "utf-8")
+    monkeypatch.delenv("UV_CONFIG_FILE", raising=False)
+    monkeypatch.delenv("UV_NO_CONFIG", raising=False)
+    monkeypatch.setattr(host, "_SYSTEM", str(tmp_path / "SYSTEM"))
+    assert host.uv_index() == index
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    assert host.uv_index() is None
+    (tmp_path / "named").write_text('index-url = "named"', "utf-8")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "named"))
+    assert host.uv_index() == "named"
 
 
 def test_uv_is_the_one_installed_beside_the_harness() -> None:
@@ -123,3 +166,10 @@ def test_nothing_turns_the_check_of_digests_off(monkeypatch: pytest.MonkeyPatch)
     assert "UV_NO_VERIFY_HASHES" not in environment
     assert environment["UV_HTTP_TIMEOUT"] == "7"
     assert environment["UV_DEFAULT_INDEX"] == "https://host.invalid/simple/"
+
+
+def test_where_there_is_no_path_the_systems_own_is_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PATH")
+    assert host.search_path().endswith(os.defpath)

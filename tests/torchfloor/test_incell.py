@@ -6,16 +6,21 @@ import json
 import math
 import subprocess
 import sys
-from contextlib import contextmanager
+import venv
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.e2e.project import hash_of
 
+from torchfloor.install import environment_python, site_packages
 from torchfloor_incell import facts, wording
+from torchfloor_incell import race as race_module
 from torchfloor_incell.distance import digest, relative_error, worst
 from torchfloor_incell.journal import Journal, finite
 from torchfloor_incell.observe import observing, resolve
@@ -42,16 +47,44 @@ def norm(a, b):
     return root(captured(a) + captured(b))
 """
 
+ODD = """
+class Odd(BaseException):
+    def __str__(self):
+        raise ValueError("no words")
+"""
+
 Line = dict[str, Any]
 
 
+def install_into(site: Path, name: str, version: str, files: dict[str, str]) -> None:
+    """Install a distribution; the last one to bring a file wins."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    record = [f"{file},{hash_of(text)},{len(text)}" for file, text in files.items()]
+    record.append(f"{info}/RECORD,,")
+    own = {f"{info}/METADATA": metadata, f"{info}/RECORD": "\n".join(record)}
+    for file, text in {**files, **own}.items():
+        (site / file).parent.mkdir(parents=True, exist_ok=True)
+        (site / file).write_text(text)
+
+
 class Cell:
-    """A folder with a dependency, a subject, probes, and the journal of the last run."""
+    """An environment with a dependency; beside it a subject, probes, the journal of the last run.
+
+    Attributes:
+        site: Where packages are installed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.write("fakedep/__init__.py", DEPENDENCY)
-        self.write("subject.py", SUBJECT)
+        self.environment = folder / "env"
+        venv.create(self.environment, symlinks=True)
+        self.site = site_packages(self.environment)
+        self.install("fakedep", "3.1.4", {"fakedep/__init__.py": DEPENDENCY})
+        # The second folder has pytest; cells have it installed.
+        lines = [INCELL, Path(pytest.__file__).parents[1], folder / "src"]
+        (self.site / "torchfloor.pth").write_text("\n".join(map(str, lines)))
+        self.write("src/subject.py", SUBJECT)
         self.status = -1
         self.output = ""
 
@@ -59,6 +92,9 @@ class Cell:
         file = self.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+    def install(self, name: str, version: str, files: dict[str, str]) -> None:
+        install_into(self.site, name, version, files)
 
     def run(self, probes: str, *options: str, **environment: str) -> list[Line]:
         """Run probes as the harness would and return the journal."""
@@ -68,13 +104,13 @@ class Cell:
         told = {
             "TORCHFLOOR_JOURNAL": str(journal),
             "TORCHFLOOR_PACKAGE": "fakedep",
-            "TORCHFLOOR_SUBJECT": "subject",
+            "TORCHFLOOR_SUBJECT": str(self.folder / "src/subject.py"),
             "TORCHFLOOR_DEVICE": "cpu",
-            "PYTHONPATH": f"{INCELL}:{self.folder}",
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", "."]
+        python = str(environment_python(self.environment))
+        command = [python, "-m", "pytest", "-c", "/dev/null", "--rootdir", "."]
         plugins = ["-p", "torchfloor_incell", "-p", "no:cacheprovider", "-W", "error"]
         done = subprocess.run(  # noqa: S603 - this very Python
             [*command, *plugins, *options, "probes"],
@@ -106,7 +142,8 @@ def only(kind: str, lines: list[Line]) -> Line:
 
 def test_a_cell_is_read_back_before_anything_runs(cell: Cell) -> None:
     lines = cell.run("def test_one(device): assert device == 'cpu'")
-    facts_line, start, probe, finish = lines
+    begin, facts_line, start, probe, finish = lines
+    assert begin == {"kind": "begin"}
     assert (
         facts_line.items()
         >= {
@@ -125,7 +162,7 @@ def test_a_cell_is_read_back_before_anything_runs(cell: Cell) -> None:
     assert start == {"kind": "start", "probe": "test_it.py::test_one"}
     assert (probe["probe"], probe["outcome"]) == ("test_it.py::test_one", "passed")
     assert finish == {"kind": "finish", "exitstatus": 0}
-    assert [next(iter(line)) for line in lines] == ["kind"] * 4
+    assert [next(iter(line)) for line in lines] == ["kind"] * 5
 
 
 OUTCOMES = [
@@ -188,15 +225,28 @@ def test_a_crash_leaves_what_was_known_and_who_did_it(cell: Cell) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "stage", "message"),
     [
-        ("fakedep/__init__.py", "import absent_library", "dependency", "absent_library"),
-        ("fakedep/__init__.py", "raise SystemExit(3)", "dependency", "SystemExit: 3"),
-        ("subject.py", "from fakedep import renamed", "subject", "cannot import name 'renamed'"),
+        ("fakedep", "import absent_library", "dependency", "absent_library"),
+        ("fakedep", "raise SystemExit(3)", "dependency", "SystemExit: 3"),
+        ("fakedep", f"{ODD}raise Odd", "dependency", "Odd"),
+        ("fakedep", "import pytest\npytest.exit('enough')", "dependency", "Exit: enough"),
+        ("src/subject.py", "raise SystemExit(3)", "subject", "SystemExit: 3"),
+        ("src/subject.py", f"{ODD}raise Odd", "subject", "Odd"),
+        ("src/subject.py", "import pytest\npytest.exit('enough')", "subject", "Exit: enough"),
+        (
+            "src/subject.py",
+            "from fakedep import renamed",
+            "subject",
+            "cannot import name 'renamed'",
+        ),
     ],
 )
 def test_a_broken_dependency_and_a_broken_subject_are_told_apart(
     cell: Cell, file: str, text: str, stage: str, message: str
 ) -> None:
-    cell.write(file, text)
+    if file == "fakedep":
+        cell.install("fakedep", "3.1.4", {"fakedep/__init__.py": text})
+    else:
+        cell.write(file, text)
     cell.write("probes/conftest.py", "import subject")
     lines = cell.run("def test_one(): pass")
     broken = only("broken", lines)
@@ -207,6 +257,77 @@ def test_a_broken_dependency_and_a_broken_subject_are_told_apart(
     assert len(of("readback", lines)) == (stage == "subject")
     assert cell.status == 4
     assert not of("probe", lines)
+
+
+def test_a_subject_that_is_interrupted_is_not_broken(cell: Cell) -> None:
+    cell.write("src/subject.py", "raise KeyboardInterrupt")
+    lines = cell.run("def test_one(): pass")
+    assert [line["kind"] for line in lines] == ["begin", "readback"]
+    assert cell.status != 0
+
+
+def test_a_dependency_that_another_distribution_has_overwritten_is_named(cell: Cell) -> None:
+    for code in (f"{DEPENDENCY}# rogue\n", "1 / 0"):
+        cell.install("rogue", "1", {"fakedep/__init__.py": code})
+        broken = only("broken", cell.run("def test_one(): pass"))
+        assert (broken["stage"], cell.status) == ("readback", 4)
+        assert "__init__.py was overwritten by rogue, which installs that" in broken["message"]
+
+
+def test_what_lies_beside_the_subject_does_not_come_before_what_is_installed(cell: Cell) -> None:
+    cell.write("src/fakedep.py", "raise RuntimeError('shadow')")
+    cell.install("rogue", "1", {"subject.py": "raise RuntimeError('another')"})
+    cell.install("helper", "1", {"helper.py": "where = 'installed'"})
+    cell.write("src/helper.py", "where = 'beside'")
+    cell.write("src/beside.py", "where = 'beside'")
+    lines = cell.run("""
+import subprocess, sys
+import beside, helper
+def test_one():
+    assert (helper.where, beside.where) == ("installed", "beside")
+def test_a_child_finds_it():
+    subprocess.run([sys.executable, "-c", "import fakedep, beside"], check=True)
+""")
+    assert [line["outcome"] for line in of("probe", lines)] == ["passed", "passed"], cell.output
+
+
+def test_a_subject_that_was_imported_from_elsewhere_is_named(cell: Cell) -> None:
+    cell.install("rogue", "1", {"subject.py": "where = 'installed'"})
+    (cell.site / "rogue.pth").write_text("import subject\n")
+    broken = only("broken", cell.run("def test_one(): pass"))
+    assert (broken["stage"], cell.status) == ("readback", 4)
+    here = cell.folder / "src/subject.py"
+    assert f"subject was imported from {cell.site}/subject.py, not from {here}" in broken["message"]
+
+
+def test_modules_that_are_imported_later_are_held_as_well(cell: Cell) -> None:
+    files = {"fakedep/__init__.py": DEPENDENCY, "fakedep/one.py": "", "fakedep/two.py": ""}
+    cell.install("fakedep", "3.1.4", files)
+    for file in ("one", "two"):
+        (cell.site / f"fakedep/{file}.py").write_text("tampered = True")
+    lines = cell.run("def test_one(): import fakedep.one, fakedep.two")
+    broken = only("broken", lines)
+    assert "fakedep/one.py is not as the RECORD" in broken["message"]
+    assert broken["message"].endswith("(and 1 more)")
+    assert [line["kind"] for line in lines][-2:] == ["broken", "finish"]
+
+
+@pytest.mark.parametrize(
+    ("dependency", "probes"),
+    [
+        (f"import os\nchild = os.fork()\n{DEPENDENCY}", "def test_one(): pass"),
+        (DEPENDENCY, "import os\ndef test_one(): os.fork()"),
+    ],
+)
+def test_only_the_process_that_began_the_journal_writes_there(
+    cell: Cell, dependency: str, probes: str
+) -> None:
+    cell.install("fakedep", "3.1.4", {"fakedep/__init__.py": dependency})
+    lines = cell.run(f"{probes}\ndef test_two(): open('ran', 'a').write('x')")
+    assert [line["kind"] for line in lines] == [
+        *("begin", "readback", "start", "probe", "start", "probe", "finish")
+    ]
+    assert (cell.folder / "ran").read_text() == "x"
 
 
 def test_capabilities_come_from_the_nearest_mark(cell: Cell) -> None:
@@ -224,7 +345,7 @@ def test_two(n, evidence): evidence.compare("norm", [1.0], [1.0], 0.0)
 def test_matches_are_written_before_they_fail(cell: Cell) -> None:
     lines = cell.run("""
 import math, pytest
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 @pytest.mark.capability("thirds")
 def test_right(evidence):
@@ -323,7 +444,7 @@ def test_names_resolve_through_packages_and_classes() -> None:
 
 def test_ratios_are_against_the_baseline_of_the_same_round(cell: Cell) -> None:
     lines = cell.run("""
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 entered = []
 @contextmanager
 def setting():
@@ -356,6 +477,27 @@ def test_no_candidate_of_a_race_always_follows_the_same_one() -> None:
         name: {pair[0] for pair in pairwise(order[-36:]) if pair[1] == name} for name in "abcd"
     }
     assert all(len(names - {name}) > 1 for name, names in before.items())
+
+
+def test_no_candidate_of_a_race_pays_for_what_another_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = {"now": 0.0, "left": 0.0}
+    monkeypatch.setattr(race_module, "time", SimpleNamespace(perf_counter=lambda: clock["now"]))
+
+    def leave() -> None:
+        clock.update(now=clock["now"] + 5, left=9)
+
+    def clear_up() -> None:
+        clock.update(now=clock["now"] + 1 + clock["left"], left=0)
+
+    def work() -> None:
+        clock.update(now=clock["now"] + 1)
+
+    calls = {"leaving": leave, "clearing": clear_up, "baseline": work}
+    ratios = race({name: Runner(calls[name], nullcontext, int) for name in calls}, "baseline", 9)
+    assert (ratios["clearing"].low, ratios["clearing"].high) == (1.0, 1.0)
+    assert ratios["leaving"].median == 5.0
 
 
 @contextmanager

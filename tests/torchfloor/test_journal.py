@@ -66,8 +66,31 @@ def read(folder: Path, *lines: dict[str, Any], rest: str = "") -> Journal:
     return read_journal(file)
 
 
-def test_no_file_tells_nothing(tmp_path: Path) -> None:
-    assert read_journal(tmp_path / "none.jsonl") == Journal()
+BEGIN = {"kind": "begin"}
+
+
+def test_no_file_tells_only_that_it_is_gone(tmp_path: Path) -> None:
+    journal = read_journal(tmp_path / "none.jsonl")
+    assert journal == Journal(damage=journal.damage)
+    assert "the journal of the cell is gone" in journal.damage
+
+
+@pytest.mark.parametrize(
+    ("lines", "damage"),
+    [
+        ((), "the journal of the cell is empty: pytest did not start (see the log), or"),
+        ((probe("a"), FINISH), "the journal of the cell lacks its beginning"),
+        ((BEGIN,), ""),
+        ((BEGIN, READBACK, start("a")), ""),
+        ((READBACK,), ""),
+    ],
+)
+def test_a_journal_that_was_cut_says_so(
+    tmp_path: Path, lines: tuple[dict[str, Any], ...], damage: str
+) -> None:
+    told = read(tmp_path, *lines).damage
+    assert told.startswith(damage)
+    assert bool(told) == bool(damage)
 
 
 def test_a_whole_pass_is_read(tmp_path: Path) -> None:

@@ -155,6 +155,60 @@ def test_a_mistake_is_told_with_its_place(
     assert words in mistake
 
 
+SECRET = "s3cret"  # noqa: S105 - planted
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        (f"https://user:{SECRET}/x@host.invalid/simple/", "percent-encoded: / as %2F, @ as %40"),
+        (f"https://user:{SECRET}@x@host.invalid/simple/", "percent-encoded"),
+        (f"https://user:{SECRET}?x@host.invalid/simple/", "percent-encoded"),
+        (f"https://user:{SECRET}#x@host.invalid/simple/", "percent-encoded"),
+        (f"https://user:12/{SECRET}@host.invalid/simple/", "percent-encoded"),
+        (f"https://user:{SECRET}\\x@host.invalid/simple/", "percent-encoded"),
+        (f"https://user:{SECRET}%x@host.invalid/simple/", "percent-encoded"),
+        (f"https://user:{SECRET}[@host.invalid/simple/", "percent-encoded"),
+        (f"https://host.invalid/simple/?token={SECRET}", "give a token as the user name"),
+        (f"https://host.invalid/simple/#{SECRET}", "give a token as the user name"),
+        (f"user:{SECRET}@host.invalid/simple/", "no index; write default, an http(s) address"),
+        (f"user:{SECRET}@host://x", "is no index"),
+    ],
+)
+def test_an_index_whose_address_would_show_a_password_is_refused_without_it(
+    tmp_path: Path, index: str, words: str
+) -> None:
+    lines = with_lines(flavours=f"flavours: {{cpu: {{indexes: ['{index}']}}}}")
+    (mistake,) = mistakes_of(tmp_path, lines)
+    assert mistake.startswith("flavours.cpu.indexes[0]: ")
+    assert words in mistake
+    assert SECRET not in mistake
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "https://user:pa%2Fss%40@host.invalid:8080/simple/",
+        "http://token@[::1]:80/simple",
+        "https://host.invalid/~user/simple+extra,x/",
+        "wheels@home",
+        "default",
+    ],
+)
+def test_an_index_that_can_be_read_is_taken_as_it_is(tmp_path: Path, index: str) -> None:
+    lines = with_lines(flavours=f"flavours: {{cpu: {{indexes: ['{index}']}}}}")
+    assert read_matrix(write_project(tmp_path, lines)).flavours["cpu"].indexes == (index,)
+
+
+@pytest.mark.parametrize("indexes", ["['{0}', '{0}']", "['{0}]", "['{0}', &a x, *a]"])
+def test_no_mistake_shows_the_line_it_stands_in(tmp_path: Path, indexes: str) -> None:
+    address = f"https://user:{SECRET}@host.invalid/"
+    lines = with_lines(flavours=f"flavours: {{cpu: {{indexes: {indexes.format(address)}}}}}")
+    told = "; ".join(mistakes_of(tmp_path, lines))
+    assert SECRET not in told
+    assert "[1] stands twice" in told or "(line " in told
+
+
 def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
     matrix = """
     package: dep

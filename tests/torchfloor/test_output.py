@@ -64,6 +64,8 @@ def test_an_error_of_the_machine_is_told_from_one_of_the_release(text: str, shor
         ("fetch: http://me:pa:ss@host:1/simple/dep/", "fetch: <index>/simple/dep/"),
         ("`dep @ https://token@host/a/dep-1.whl#sha256=ab`", "`dep @ <index>/a/dep-1.whl`"),
         ("(https://host/a/dep-1.whl?key=secret)", "(<index>/a/dep-1.whl)"),
+        ("`https://host/get?file=dep-1.whl&key=secret`", "`https://host/get`"),
+        ("https://me:pass@host/simple/dep/?token=secret why?", "<index>/simple/dep/ why?"),
         ("see https://me:p@ss@docs.invalid/page", "see https://docs.invalid/page"),
         ("mail me@host", "mail me@host"),
     ],
@@ -85,7 +87,7 @@ def test_a_log_is_bounded_and_keeps_its_beginning_and_its_end(tmp_path: Path) ->
 
 def test_a_log_is_made_clean(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_bytes(b"\x1b[1mbold\x1b[0m \xff http://me:secret@host/page\n")
+    log.write_bytes(b"\x1b[1mbold\x1b[0m \xff http://me:secret@host/page?key=secret\n")
     tidy_log(log)
     assert log.read_bytes() == "bold � http://host/page\n".encode()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from torchfloor.process import Ended, end_strays, execute
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CHILD = """
 import subprocess, sys, threading
@@ -20,9 +22,8 @@ threading.Event().wait()
 """
 
 
-def run(code: str, output: IO[bytes], timeout: float = 60) -> Ended:
-    folder = Path(output.name).parent
-    return execute([sys.executable, "-c", code], {"WORD": "x"}, folder, output, timeout)
+def run(code: str, folder: Path, timeout: float = 60) -> Ended:
+    return execute([sys.executable, "-c", code], {"WORD": "x"}, folder, folder / "log", timeout)
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,7 @@ def run(code: str, output: IO[bytes], timeout: float = 60) -> Ended:
     ],
 )
 def test_the_end_is_told(tmp_path: Path, code: str, status: int, signal: str) -> None:
-    with (tmp_path / "log").open("wb") as output:
-        end = run(code, output)
+    end = run(code, tmp_path)
     assert (end.status, end.signal, end.timed_out) == (status, signal, False)
     assert end.seconds > 0
 
@@ -47,14 +47,12 @@ def test_a_signal_without_a_name_is_told_by_its_number() -> None:
 
 def test_both_streams_go_to_the_file_and_the_environment_is_what_was_given(tmp_path: Path) -> None:
     code = "import os, sys; print(os.environ.get('WORD'), os.environ.get('HOME')); sys.exit('no')"
-    with (tmp_path / "log").open("wb") as output:
-        run(code, output)
+    run(code, tmp_path)
     assert sorted((tmp_path / "log").read_text("utf-8").splitlines()) == ["no", "x None"]
 
 
 def test_after_the_timeout_neither_the_command_nor_its_children_are_left(tmp_path: Path) -> None:
-    with (tmp_path / "log").open("wb") as output:
-        end = run(CHILD, output, timeout=2)
+    end = run(CHILD, tmp_path, timeout=2)
     assert (end.timed_out, end.signal) == (True, "SIGKILL")
     child = int((tmp_path / "log").read_text("utf-8"))
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
@@ -73,8 +71,8 @@ def test_an_interruption_stops_the_command_and_goes_on(
         return wait(self, timeout)
 
     monkeypatch.setattr(subprocess.Popen, "wait", interrupt)
-    with (tmp_path / "log").open("wb") as output, pytest.raises(KeyboardInterrupt):
-        run("import threading; threading.Event().wait()", output)
+    with pytest.raises(KeyboardInterrupt):
+        run("import threading; threading.Event().wait()", tmp_path)
     assert [process.returncode for process in started] == [-9]
 
 
@@ -83,8 +81,8 @@ def test_what_a_killed_harness_has_left_running_is_found_by_its_folder(tmp_path:
 import sys
 from pathlib import Path
 from torchfloor.process import execute
-with open({str(tmp_path / "log")!r}, "wb") as output:
-    execute([sys.executable, "-c", {CHILD!r}], {{}}, Path({str(tmp_path)!r}), output, 60)
+folder = Path({str(tmp_path)!r})
+execute([sys.executable, "-c", {CHILD!r}], {{}}, folder, folder / "log", 60)
 """
     with subprocess.Popen([sys.executable, "-c", harness]) as process:  # noqa: S603 - our own
         while not (tmp_path / "log").exists() or not (tmp_path / "log").read_text("utf-8"):
@@ -96,3 +94,35 @@ with open({str(tmp_path / "log")!r}, "wb") as output:
     assert all(each.is_running() for each in left)
     end_strays(tmp_path)
     assert psutil.wait_procs(left, timeout=20)[1] == []
+
+
+GROUP = "import os, signal; os.killpg(0, signal.SIGTERM)"
+"""What a release may do that means to end its own helpers."""
+
+
+def test_a_signal_to_the_commands_own_group_reaches_nobody_else(tmp_path: Path) -> None:
+    assert run(GROUP, tmp_path).signal == "SIGTERM"
+
+
+LEAVES = """
+import os, subprocess, sys
+code = "import os, sys, time; os.setsid(); os.chdir(sys.argv[1]); print('here', flush=True); " \
+    "time.sleep(600)"
+left = subprocess.Popen([PROGRAM, "-c", code, WHERE], env={}, stdout=subprocess.PIPE)
+left.stdout.readline()
+print(left.pid)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "where"), [(sys.executable, "."), ("bin/python", "/")], ids=["place", "program"]
+)
+def test_what_has_emptied_its_environment_is_ended_all_the_same(
+    tmp_path: Path, program: str, where: str
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    path = str(tmp_path / program)  # where it is absolute, as it is
+    run(LEAVES.replace("PROGRAM", repr(path)).replace("WHERE", repr(where)), tmp_path)
+    left = int((tmp_path / "log").read_text("utf-8"))
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE

@@ -10,7 +10,7 @@ from packaging.version import Version
 from tests.torchfloor.builders import PROVENANCE, make_cell, make_matrix, make_record, write_project
 
 from torchfloor.matrix import Companion, Flavour
-from torchfloor.provenance import INCELL, Inputs, digest_of
+from torchfloor.provenance import INCELL, Inputs, _imported, digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +60,64 @@ def test_a_changed_subject_changes_the_subject_alone(project: Path) -> None:
     after = digests(project)
     assert after.subject != before.subject
     assert (after.probes, after.matrix) == (before.probes, before.matrix)
+
+
+def test_what_the_subject_imports_from_beside_it_is_part_of_it(project: Path) -> None:
+    files = {
+        "sub/__init__.py": "import dep\nfrom near import x\n",
+        "near.py": "def x():\n    import package.deep\n",
+        "package/__init__.py": "",
+        "package/deep.py": "import sub\n",
+        "package/harness.py": "",
+        "broken.py": "import (",
+        "other.py": "import probed\n",
+        "probed.py": "import broken\n",
+    }
+    for name, text in files.items():
+        (project / "src" / name).parent.mkdir(exist_ok=True)
+        (project / "src" / name).write_text(text, "utf-8")
+    (project / "probes/test_it.py").write_text("import probed, sub, near\n", "utf-8")
+    counted = {}
+    for name, text in files.items():
+        before = digests(project)
+        (project / "src" / name).write_text(text + "# changed\n", "utf-8")
+        after = digests(project)
+        counted[name] = (after.subject != before.subject, after.probes != before.probes)
+    subject, probes, neither = (True, False), (False, True), (False, False)
+    assert counted == {
+        "sub/__init__.py": subject,
+        "near.py": subject,
+        "package/__init__.py": subject,
+        "package/deep.py": subject,
+        "package/harness.py": subject,
+        "broken.py": probes,
+        "other.py": neither,
+        "probed.py": probes,
+    }
+
+
+def test_the_harness_is_no_part_of_what_it_proves() -> None:
+    source = INCELL.parents[1]
+    assert (source / "torchfloor").is_dir()
+    assert _imported(source / "gradnorms", source, {source / "gradnorms"}) == []
+
+
+def test_links_are_followed_and_those_that_lead_back_are_not(project: Path, tmp_path: Path) -> None:
+    away, twin = tmp_path / "away", tmp_path / "twin"
+    for folder, other in ((away, twin), (twin, away)):
+        folder.mkdir()
+        (folder / "module.py").write_text("", "utf-8")
+        (folder / "other").symlink_to(other)
+    (project / "src/sub/linked").symlink_to(away)
+    (project / "src/sub/back").symlink_to(project)
+    (project / "src/sub/broken").symlink_to(project / "nowhere")
+    for folder in (away, twin):
+        before = digests(project)
+        (folder / "module.py").write_text("changed = True\n", "utf-8")
+        assert digests(project).subject != before.subject
+    before = digests(project)
+    (project / "unrelated").touch()
+    assert digests(project) == before
 
 
 def test_what_python_leaves_behind_changes_nothing(project: Path) -> None:

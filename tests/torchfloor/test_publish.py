@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.torchfloor.builders import make_cell, make_plan, make_record, make_wheel, write_project
+from tests.torchfloor.builders import (
+    NOON,
+    PROVENANCE,
+    make_cell,
+    make_plan,
+    make_record,
+    make_wheel,
+    write_project,
+)
 
 from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
 from torchfloor.matrix import Matrix, read_matrix
-from torchfloor.publish import publish_records, published_plan, render_documents
+from torchfloor.provenance import Inputs
+from torchfloor.publish import (
+    publish_records,
+    published_plan,
+    published_report,
+    render_documents,
+)
 from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
+from torchfloor.unasked import stand_in
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torchfloor.plan import Cell
+    from torchfloor.record import Record
 
 CELL, OTHER = make_cell("1.0"), make_cell("1.1")
 PLAN = make_plan([CELL, OTHER])
@@ -31,7 +51,7 @@ def matrix(tmp_path: Path) -> Matrix:
 
 def test_records_of_planned_cells_are_published_beside_their_plan(matrix: Matrix) -> None:
     records = [make_record(CELL), make_record(make_cell("0.3"))]
-    assert publish_records(matrix, PLAN, records) == 1
+    assert publish_records(matrix, PLAN, records).records == 1
     published, errors = read_records(matrix.root / "evidence")
     assert (published, errors) == ([make_record(CELL)], [])
     assert published_plan(matrix).cells[0].id == CELL.id
@@ -138,3 +158,139 @@ def test_a_published_plan_is_read_back_but_for_its_addresses(matrix: Matrix) -> 
         if cell.wheel is not None
     ]
     assert published_plan(matrix) == msgspec.structs.replace(PLAN, cells=tuple(bare))
+
+
+# --- what is better stays
+
+
+def of_today(matrix: Matrix, cell: Cell = CELL, hours: int = 0, **changes: Any) -> Record:  # noqa: ANN401 - any field
+    """Make a record from what the project holds now, that ended some hours after noon."""
+    digests = Inputs(matrix).of(cell.version, cell.flavour)
+    provenance = msgspec.structs.replace(
+        PROVENANCE, **msgspec.structs.asdict(digests), finished=NOON + dt.timedelta(hours=hours)
+    )
+    return make_record(cell, **{"provenance": provenance, **changes})
+
+
+def evidence_of(matrix: Matrix) -> dict[str, Record]:
+    return {record.cell: record for record in read_records(matrix.root / "evidence")[0]}
+
+
+def publish_over(matrix: Matrix, published: Record, own: Record) -> tuple[Record, str]:
+    """Publish a record over another, and return the one that stands then, and what is said."""
+    publish_records(matrix, PLAN, [published])
+    notes = publish_records(matrix, PLAN, [own]).notes
+    return evidence_of(matrix)[CELL.id], "; ".join(notes)
+
+
+def test_an_older_record_does_not_replace_a_newer_one(matrix: Matrix) -> None:
+    newer, older = of_today(matrix, hours=2), of_today(matrix, hours=1)
+    stands, said = publish_over(matrix, newer, older)
+    assert stands == newer
+    assert said.startswith(f"{CELL.id} is not published: older than the published evidence; ")
+    assert publish_over(matrix, older, newer) == (newer, "")
+
+
+def test_a_stale_record_does_not_replace_a_current_one(matrix: Matrix) -> None:
+    current, stale = of_today(matrix), make_record(CELL)
+    later = msgspec.structs.replace(PROVENANCE, finished=NOON + dt.timedelta(days=9))
+    stale = msgspec.structs.replace(stale, provenance=later)
+    stands, said = publish_over(matrix, current, stale)
+    assert stands == current
+    assert said.startswith(f"{CELL.id} is not published: made from another subject, other probes")
+    assert publish_over(matrix, stale, current) == (current, "")
+
+
+def test_a_run_that_said_nothing_is_told_not_to_be_published(matrix: Matrix) -> None:
+    good, nothing = of_today(matrix), of_today(matrix, hours=9, outcome="errored")
+    stands, said = publish_over(matrix, good, nothing)
+    assert stands == good
+    assert said == (
+        f"{CELL.id} is not published: errored, while the published evidence says something"
+    )
+    assert publish_records(matrix, PLAN, [nothing]).records == 0
+
+
+def test_a_damaged_record_is_replaced(matrix: Matrix) -> None:
+    publish_records(matrix, PLAN, [of_today(matrix, hours=9)])
+    (matrix.root / f"evidence/{CELL.id}.json").write_text("{", "utf-8")
+    assert publish_records(matrix, PLAN, [of_today(matrix)]).notes == ()
+    assert evidence_of(matrix) == {CELL.id: of_today(matrix)}
+
+
+def test_what_is_no_record_is_left_alone_and_named(matrix: Matrix) -> None:
+    publish_records(matrix, PLAN, [make_record(CELL)])
+    for name in ("notes", "dep-1.0", "other1.0-cpu-py311", "plan.old"):
+        (matrix.root / f"evidence/{name}.json").write_text("{}", "utf-8")
+    notes = publish_records(matrix, PLAN, [make_record(CELL)]).notes
+    assert notes == tuple(
+        f"evidence/{name}.json is no record of a cell: left alone"
+        for name in ("dep-1.0", "notes", "other1.0-cpu-py311", "plan.old")
+    )
+    assert (matrix.root / "evidence/notes.json").read_text("utf-8") == "{}"
+    assert render_documents(matrix)
+
+
+def test_what_a_narrower_matrix_no_longer_plans_is_told(matrix: Matrix) -> None:
+    publish_records(matrix, PLAN, [make_record(CELL), make_record(OTHER)])
+    gone = make_record(make_cell("0.3"))
+    notes = publish_records(matrix, make_plan([OTHER]), [make_record(OTHER), gone]).notes
+    assert notes == (
+        (
+            f"{gone.cell} is no longer planned, and not published: matrix.yaml does not name its "
+            "release or flavour any more, or no index offers it"
+        ),
+        f"{CELL.id} is no longer planned: removed from evidence/",
+    )
+
+
+# --- plans that know less than what is published
+
+PARTIAL = make_plan([OTHER], floor="1.1", unreachable=("main does not answer",), silent=("main",))
+
+
+def test_a_plan_that_an_index_is_missing_from_takes_no_evidence_away(matrix: Matrix) -> None:
+    cell = make_cell("1.0", wheel=make_wheel("1.0", index="wheels"))
+    publish_records(matrix, make_plan([cell, OTHER]), [of_today(matrix, cell), make_record(OTHER)])
+    told = "wheels does not answer"
+    partial = msgspec.structs.replace(PARTIAL, unreachable=(told,), silent=("wheels",))
+    assert publish_records(matrix, partial, [of_today(matrix, OTHER)]).notes == ()
+    assert evidence_of(matrix)[CELL.id] == of_today(matrix, cell)
+    report = published_report(matrix)
+    assert (report.verdict.status, report.verdict.verified) == ("holds", ("1.0", "1.1"))
+    assert report.unreachable == (f"{told}; it could not be asked for dep 1.0",)
+
+    (matrix.root / f"evidence/{CELL.id}.json").unlink()
+    report = published_report(matrix)
+    assert (report.verdict.status, report.verdict.gaps) == ("unproved", ("1.0",))
+    assert report.verdict.measured == "1.1"
+
+
+def test_without_the_published_plan_a_partial_one_removes_nothing(matrix: Matrix) -> None:
+    publish_records(matrix, PLAN, [make_record(CELL), make_record(OTHER)])
+    (matrix.root / "evidence/plan.json").write_text("{", "utf-8")
+    with pytest.raises(RecordError, match=f"{CELL.id} is in evidence/, but not planned, and main"):
+        publish_records(matrix, PARTIAL, [make_record(OTHER)])
+    assert set(evidence_of(matrix)) == {CELL.id, OTHER.id}
+
+
+def test_a_cell_that_has_not_run_does_not_replace_one_of_another_python(matrix: Matrix) -> None:
+    newer = make_cell("1.0", id="dep1.0-cpu-py312", python="3.12")
+    publish_records(matrix, PLAN, [of_today(matrix), of_today(matrix, OTHER)])
+    elsewhere = make_plan([newer, OTHER])
+    assert publish_records(matrix, elsewhere, [of_today(matrix, OTHER)]).notes == ()
+    assert set(evidence_of(matrix)) == {CELL.id, OTHER.id}
+    assert published_report(matrix).verdict.status == "holds"
+
+    only = dataclasses.replace(matrix, python="3.12")  # it is no longer left to the machine
+    complete = stand_in(elsewhere, PLAN, only, {CELL.id}, {CELL.id})
+    assert complete == elsewhere
+
+    failed = of_today(matrix, newer, outcome="errored")
+    notes = publish_records(matrix, elsewhere, [failed, of_today(matrix, OTHER)]).notes
+    assert notes == (
+        f"{newer.id} is not published: nothing is known there that another Python has not proved",
+    )
+    notes = publish_records(matrix, elsewhere, [of_today(matrix, newer)]).notes
+    assert notes == (f"{CELL.id} is no longer planned: removed from evidence/",)
+    assert set(evidence_of(matrix)) == {newer.id, OTHER.id}

@@ -104,7 +104,7 @@ def test_what_killed_writers_have_left_is_swept_and_what_is_being_written_is_not
 
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
-    told = r"a\.json cannot be written \(Is a directory\); make room for .*, or make it writable"
+    told = r"a\.json cannot be written \(Is a directory\); remove what stands in its place"
     with pytest.raises(StorageError, match=told):
         write_atomically(tmp_path / "a.json", b"")
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]

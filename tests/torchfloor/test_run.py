@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 from tests.torchfloor.builders import make_cell, make_matrix, make_wheel, write_project
-from tests.torchfloor.test_journal import FINISH, READBACK, match, probe, start
+from tests.torchfloor.test_journal import BEGIN, FINISH, READBACK, match, probe, start
 
 from torchfloor import run as module
 from torchfloor.process import Ended
@@ -29,6 +30,7 @@ FAILED = (start("t.py::b"), probe("t.py::b", "failed", message="2 is not 3"))
 SHORT = (start("t.py::m"), probe("t.py::m", "failed", message="MemoryError"))
 FULL = (start("t.py::f"), probe("t.py::f", "failed", message="No space left on device"))
 SKIPPED = (start("t.py::c"), probe("t.py::c", "skipped", message="not here"))
+FOREIGN = {"kind": "broken", "stage": "readback", "message": "x.py was imported as dep"}
 BROKEN = {"kind": "broken", "stage": "subject", "message": "no name 'x'", "traceback": ""}
 GOOD = ((BACK, *PASSED, FINISH), Ended(0, timed_out=False, seconds=1))
 NO_TIMINGS = ((BACK, FINISH), Ended(5, timed_out=False, seconds=1))
@@ -122,7 +124,11 @@ def test_what_was_edited_while_the_cell_ran_makes_no_evidence(
         ((BACK, *PASSED), ended(-15), "errored", "killed by SIGTERM"),
         ((BACK, *PASSED, FINISH), ended(3), "errored", "pytest did not come to its end"),
         ((), ended(-11), "errored", "killed by SIGSEGV"),
-        ((), ended(), "errored", "the interpreter ended before the first probe"),
+        ((), ended(), "errored", "the journal of the cell is empty: pytest did not start"),
+        ((BEGIN,), ended(), "errored", "the interpreter ended before the first probe"),
+        ((*PASSED, FINISH), ended(0), "errored", "the journal of the cell lacks its beginning"),
+        ((BACK, *PASSED, FOREIGN, FINISH), ended(0), "errored", "x.py was imported as dep"),
+        ((BACK, FOREIGN), ended(4), "errored", "x.py was imported as dep"),
         ((), ended(-9, timed_out=True), "errored", "stopped after 60 s"),
         ((BACK, BROKEN), ended(4), "incompatible", "no name 'x'"),
         ((BACK, {**BROKEN, "message": "MemoryError"}), ended(4), "errored", "memory ran out"),
@@ -211,6 +217,7 @@ def test_a_record_names_its_wheel_its_environment_and_its_evidence(run: Runner) 
         (((BACK,), ended(-9, timed_out=True)), "stopped after 60 s"),
         (((BACK,), ended(-11)), "killed by SIGSEGV"),
         (((BACK,), ended(2)), "pytest did not come to its end"),
+        (((BACK, *PASSED, FOREIGN, FINISH), ended(0)), "x.py was imported as dep"),
     ],
 )
 def test_timings_that_fail_are_told_and_change_no_outcome(
@@ -308,8 +315,38 @@ def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
     environment = cell._probe_environment(tmp_path / "journal")
     assert environment["CUDA_VISIBLE_DEVICES"] == "1"
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == "1"
-    assert environment["PYTHONPATH"].endswith(str(tmp_path / "src"))
+    assert "PYTHONPATH" not in environment
+    # Bytecode that another cell left beside the sources may be that of other code.
+    assert environment["PYTHONPYCACHEPREFIX"].startswith(str(cell.folder))
     assert environment["TORCHFLOOR_PACKAGE"] == "dep"
-    assert environment["TORCHFLOOR_SUBJECT"] == "sub"
+    assert environment["TORCHFLOOR_SUBJECT"] == str(tmp_path / "src/sub")
     assert environment["TORCHFLOOR_DEVICE"] == "cpu"
     assert not {"SECRET_TOKEN", "PYTEST_ADDOPTS"} & set(environment)
+
+
+def test_a_home_that_is_the_root_of_everything_is_left_in_the_log(
+    run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/")
+    told = probe("t.py::b", "failed", message="no /usr/lib/x")
+    record = run(probes=((BACK, told, FINISH), ended()))
+    assert record.failure is not None
+    assert record.failure.message == "t.py::b: no /usr/lib/x"
+
+
+def test_a_folder_that_is_still_written_to_is_removed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = [tmp_path / "cell/late"]
+    remove = shutil.rmtree
+
+    def write_meanwhile(folder: Path, *, ignore_errors: bool) -> None:
+        remove(folder, ignore_errors=ignore_errors)
+        if late:
+            folder.mkdir()
+            late.pop().touch()
+
+    monkeypatch.setattr("shutil.rmtree", write_meanwhile)
+    (tmp_path / "cell").mkdir()
+    module.empty(tmp_path / "cell")
+    assert not (tmp_path / "cell").exists()

@@ -121,6 +121,25 @@ def test_the_floor_itself_must_be_proved_not_only_its_minor() -> None:
     assert (verdict.status, verdict.gaps) == ("unproved", ("1.0.0",))
 
 
+def test_an_older_patch_does_not_stand_for_its_minor() -> None:
+    outcomes = [("1.0.0", "compatible"), ("1.0.2", "not-run"), ("1.1", "compatible")]
+    verdict = verdict_of(outcomes, floor="1.0.0", declared="1.0.0")
+    assert (verdict.status, verdict.gaps) == ("unproved", ("1.0.2",))
+
+
+def test_no_floor_is_measured_over_a_release_that_could_not_be_asked_for() -> None:
+    outcomes = [("0.8", "compatible"), *ALL]
+    assert verdict_of(outcomes).measured == "0.8"
+    verdict = verdict_of(outcomes, unfound=("0.9",))
+    assert (verdict.status, verdict.measured) == ("holds", "1.0")
+    assert verdict.sentence.endswith(", without a gap.")
+
+
+def test_a_declared_floor_that_could_not_be_asked_for_is_a_gap() -> None:
+    verdict = verdict_of(ALL[1:], floor="1.1", unfound=("1.0",))
+    assert (verdict.status, verdict.exit_code, verdict.gaps) == ("unproved", 3, ("1.0",))
+
+
 def test_an_errored_patch_leaves_no_gap_and_still_proves_nothing() -> None:
     outcomes = [("1.0.0", "compatible"), ("1.0.2", "errored"), ("1.1", "compatible")]
     verdict = verdict_of(outcomes, floor="1.0.0", declared="1.0.0")

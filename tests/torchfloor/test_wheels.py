@@ -19,7 +19,6 @@ from torchfloor.wheels import (
     Wheel,
     default_index,
     list_wheels,
-    without_credentials,
 )
 
 if TYPE_CHECKING:
@@ -218,38 +217,67 @@ def test_a_wheel_knows_its_release_build_and_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "bare"),
+    ("variables", "of_uv", "expected"),
     [
-        ("https://user:pass@host.invalid/simple/", "https://host.invalid/simple/"),
-        ("https://token@host.invalid:8080/x?y#z", "https://host.invalid:8080/x?y#z"),
-        ("https://user:p@ss@host.invalid/", "https://host.invalid/"),
-        ("https://host.invalid/a@b", "https://host.invalid/a@b"),
-        ("default", "default"),
-        ("wheels/here", "wheels/here"),
-    ],
-)
-def test_credentials_are_stripped(url: str, bare: str) -> None:
-    assert without_credentials(url) == bare
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({"UV_DEFAULT_INDEX": "a", "UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "a"),
-        ({"UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "b"),
-        ({"UV_DEFAULT_INDEX": "", "PIP_INDEX_URL": "c"}, "c"),
-        ({}, "configured"),
+        ({"UV_DEFAULT_INDEX": "a", "UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "u", "a"),
+        ({"UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "u", "b"),
+        ({"UV_DEFAULT_INDEX": "", "PIP_INDEX_URL": "c"}, "u", "c"),
+        ({}, "u", "u"),
+        ({}, None, "configured"),
     ],
 )
 def test_the_default_index_is_the_one_that_uv_and_pip_use(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], of_uv: str | None, expected: str
 ) -> None:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torchfloor.host.uv_index", lambda: of_uv)
     monkeypatch.setattr(wheels, "_pip_index", lambda: "configured")
     assert default_index() == expected
+
+
+@pytest.mark.parametrize("where", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "pip's configuration"])
+@pytest.mark.parametrize(
+    "url", ["https://user:s3/cret@host.invalid/simple/", "https://host.invalid/simple?token=s3cret"]
+)
+def test_a_default_index_that_would_show_its_password_is_refused_without_it(
+    monkeypatch: pytest.MonkeyPatch, where: str, url: str
+) -> None:
+    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    if where.isupper():
+        monkeypatch.setenv(where, url)
+    monkeypatch.setattr(wheels, "_pip_index", lambda: url)
+    with pytest.raises(IndexUnreachableError) as caught:
+        list_wheels("some-dep", "default", HERE)
+    assert str(caught.value).startswith(f"default cannot be asked: what {where} names ")
+    assert "s3" not in str(caught.value)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            f"https://files.invalid/{NAME}?sig=s3cret#sha256=x",
+            f"https://files.invalid/{NAME}?sig=s3cret",
+        ),
+        (f"https://user:s3cret@files.invalid/{NAME}?sig=x", f"https://files.invalid/{NAME}?sig=x"),
+        (f"https://user:s3/cret@files.invalid/{NAME}", None),
+        (f"https://files.invalid:s3cret/{NAME}", None),
+    ],
+)
+def test_a_link_keeps_the_query_that_lets_in_and_no_login(
+    server: str, monkeypatch: pytest.MonkeyPatch, url: str, expected: str | None
+) -> None:
+    page = json.loads(JSON)
+    page["files"][0]["url"] = url
+    kind = "application/vnd.pypi.simple.v1+json"
+    monkeypatch.setitem(PAGES, "/links/some-dep/", (200, kind, json.dumps(page)))
+    found = [wheel.url for wheel in list_wheels("some-dep", f"{server}/links", HERE)]
+    assert found == ([] if expected is None else [expected])
 
 
 def test_without_any_configuration_the_public_index_is_the_default(
@@ -257,5 +285,6 @@ def test_without_any_configuration_the_public_index_is_the_default(
 ) -> None:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("torchfloor.host.uv_index", lambda: None)
     monkeypatch.setattr("shutil.which", lambda _name: None)
     assert default_index() == PYPI_SIMPLE_ENDPOINT

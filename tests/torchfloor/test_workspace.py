@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from filelock import FileLock
-from tests.torchfloor.builders import HOST, make_record, write_project
+from tests.torchfloor.builders import (
+    HOST,
+    MACHINE,
+    make_cell,
+    make_record,
+    make_wheel,
+    write_project,
+)
 
 from torchfloor.errors import StorageError, TorchfloorError
 from torchfloor.matrix import read_matrix
@@ -135,6 +142,18 @@ def test_a_cell_is_obtained_once_and_then_told_as_reused(
     assert made == [cell.id]
     assert said == ["nothing changed since 2026-01-02 12:00 UTC: reused"]
     assert (workspace.folder / "COMPATIBILITY.md").read_text("utf-8").startswith("# Compatibility")
+
+
+@pytest.mark.parametrize("sha256", ["ab" * 32, None])
+def test_a_record_of_a_wheel_without_a_digest_is_not_reused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, sha256: str | None
+) -> None:
+    cell = make_cell(wheel=make_wheel("1.0", sha256=sha256))
+    record = make_record(cell)
+    monkeypatch.setattr("torchfloor.host.machine", lambda: MACHINE)
+    monkeypatch.setattr("torchfloor.provenance.Inputs.made", lambda _self, _record: True)
+    write_record(record, workspace.records)
+    assert workspace.current_record(cell) == (record if sha256 else None)
 
 
 def test_a_record_has_the_room_that_its_cell_leaves_on_a_full_disk(

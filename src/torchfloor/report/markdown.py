@@ -237,10 +237,7 @@ def _provenance(report: Report) -> str:
     lines = [
         f"Evidence from {days}, made by `nox -s compat` and published by `nox -s publish`.",
         *(f"Machine: {_escape(machine)}." for machine in report.machines),
-        *(
-            f"Index: {_escape(index)}; the next one in matrix.yaml was used."
-            for index in report.unreachable
-        ),
+        *(f"Index: {_escape(told)}." for told in report.unreachable),
         "A row's record, with all that its environment held: `evidence/<cell>.json`.",
         f'One cell again: `nox -s "compat({_example(report)})"`.',
     ]

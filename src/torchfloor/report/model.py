@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from torchfloor.agreement import Agreement, compare
+from torchfloor.unasked import tell_indexes
 from torchfloor.verdict import Known, Standing, Verdict, judge, stand
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Report(msgspec.Struct, frozen=True):
         signatures: Facts about the unguarded operator by release.
         machines: The machines the evidence comes from.
         dates: First and last day of the evidence.
-        unreachable: Indexes that did not answer when the plan was made.
+        unreachable: Indexes that did not answer when the plan was made, and what follows from it.
         timeline: What wheels say of the matrix's names, beside what was run; None if none is
             published.
     """
@@ -148,7 +149,7 @@ def make_report(
         signatures=_grid(ran, _notes),
         machines=tuple(dict.fromkeys(_machine(record) for record in ran if record.environment)),
         dates=(days[0], days[-1]) if days else (),
-        unreachable=plan.unreachable,
+        unreachable=tell_indexes(plan),
         timeline=compare(static, told, plan.headline) if static else None,
     )
 

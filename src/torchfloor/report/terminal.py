@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,12 +18,10 @@ from torchfloor.verdict import name_cells
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from rich.console import Console
-
     from torchfloor.report.model import Report, Row
     from torchfloor.verdict import Verdict
 
-__all__ = ["print_report"]
+__all__ = ["Terminal", "print_report"]
 
 _STYLES = {
     "compatible": "green",
@@ -33,6 +34,14 @@ _STYLES = {
 }
 _WIDEST = 500
 _VERDICTS = {"holds": "bold green", "broken": "bold red"}
+
+
+class Terminal(Console):
+    """rich's console, but for the exit status 1 where nobody reads it: that says something here."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what `print` would."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def print_report(report: Report, console: Console, only: Collection[str] | None = None) -> None:
@@ -59,6 +68,8 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
     if len(shown) < len(known):
         _print_selection(shown, console)
     else:
+        for told in report.unreachable:
+            console.print(Text(f"Index: {told}."), soft_wrap=True)
         _print_verdict(report.verdict, console)
 
 

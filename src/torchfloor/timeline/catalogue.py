@@ -12,13 +12,13 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import Version
 
+from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError
 from torchfloor.wheels import (
     DEFAULT,
     IndexUnreachableError,
     Wheel,
     list_wheels,
-    without_credentials,
 )
 
 if TYPE_CHECKING:

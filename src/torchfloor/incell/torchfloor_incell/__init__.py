@@ -5,34 +5,32 @@ package under test is imported by name. What it is told comes from the environme
 
 ``TORCHFLOOR_JOURNAL``
     the file to append JSON lines to; without it there is no journal.
-``TORCHFLOOR_PACKAGE``, ``TORCHFLOOR_SUBJECT``
-    import names of the dependency under test and of the code that uses it.
+``TORCHFLOOR_PACKAGE``
+    name of the dependency under test.
+``TORCHFLOOR_SUBJECT``
+    path of the package or module that uses it.
 ``TORCHFLOOR_DEVICE``
     where the code runs, ``cpu`` if unset.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-import traceback
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
 
 import pytest
 
-from torchfloor_incell import wording
 from torchfloor_incell.evidence import Evidence
-from torchfloor_incell.facts import readback
+from torchfloor_incell.imports import Imports
 from torchfloor_incell.journal import Journal
+from torchfloor_incell.origin import Origin
 from torchfloor_incell.outcomes import Outcomes, capability_of
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = ["Evidence", "device", "evidence"]
 
 JOURNAL = pytest.StashKey[Journal]()
+ORIGIN = pytest.StashKey[Origin]()
 
 MARKERS = (
     "capability(name): the row of the capability table that this probe is evidence for",
@@ -53,16 +51,15 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     journal = Journal(os.environ.get("TORCHFLOOR_JOURNAL"))
     early_config.stash[JOURNAL] = journal
     early_config.add_cleanup(journal.close)
+    journal.write("begin")
     package = os.environ.get("TORCHFLOOR_PACKAGE", "")
+    origin = early_config.stash[ORIGIN] = Origin(package)
+    imports = Imports(journal, origin)
     if package:
-        wanted = _device()
-        facts = readback(package, _import(journal, "dependency", package), wanted)
-        journal.write("readback", **facts)
-        if facts["device"] != wanted:
-            _give_up(journal, "dependency", f"{package} finds no {wanted} device here", "")
+        imports.dependency(package, _device())
     subject = os.environ.get("TORCHFLOOR_SUBJECT", "")
     if subject:
-        _import(journal, "subject", subject)
+        imports.subject(Path(subject))
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,7 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     # A module of probes that does not import is a failed probe; the others are still evidence.
     config.option.continue_on_collection_errors = True
-    config.pluginmanager.register(Outcomes(config, config.stash[JOURNAL]), "torchfloor-outcomes")
+    outcomes = Outcomes(config, config.stash[JOURNAL], config.stash[ORIGIN])
+    config.pluginmanager.register(outcomes, "torchfloor-outcomes")
 
 
 @pytest.fixture(scope="session")
@@ -97,17 +95,3 @@ def _synchronize() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and _device() == "cuda":
         torch.cuda.synchronize()
-
-
-def _import(journal: Journal, stage: str, name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it raises is the finding
-        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        _give_up(journal, stage, wording.of_exception(error), trace)
-
-
-def _give_up(journal: Journal, stage: str, message: str, trace: str) -> NoReturn:
-    journal.write("broken", stage=stage, message=message, traceback=wording.detail(trace))
-    msg = f"the {stage} is broken in this cell: {message}"
-    raise pytest.UsageError(msg)

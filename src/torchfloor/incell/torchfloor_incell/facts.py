@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torchfloor_incell.origin import installed
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -40,10 +42,8 @@ def _module_version(module: ModuleType) -> str:
 def _release(package: str, module: ModuleType) -> tuple[str, str]:
     """Return the public version and the build tag with its plus sign ("" where there is none)."""
     imported = _module_version(module)
-    try:
-        version = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        version = imported
+    distribution = installed(package)
+    version = imported if distribution is None else distribution.version
     public, _, local = version.partition("+")
     # An index may strip the local part from the metadata; the module still knows it.
     local = local or imported.partition("+")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import TextIO
 
@@ -18,10 +19,14 @@ class Journal:
 
     Args:
         path: where to append; None keeps no journal (probes run by hand).
+
+    Only the process that opened it writes: what a release forks shares the file, and would tell of
+    itself.
     """
 
     def __init__(self, path: str | None) -> None:
         self._file: TextIO | None = None
+        self._process = os.getpid()
         if path:
             # Open for as long as the session: pytest's clean-up closes it.
             self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115
@@ -38,9 +43,17 @@ class Journal:
             TypeError: a field is no JSON value; nothing is written.
         """
         line = json.dumps({"kind": kind, **fields}, allow_nan=False)
-        if self._file is not None:
+        if self._file is not None and os.getpid() == self._process:
             self._file.write(line + "\n")
             self._file.flush()
+
+    def end_copies(self) -> None:
+        """End a process that a release or a probe has forked, and that goes on as if it were ours.
+
+        It would run every probe a second time, beside the first, and write files of its own.
+        """
+        if os.getpid() != self._process:
+            os._exit(0)
 
     def close(self) -> None:
         """Close the file; later lines go nowhere."""

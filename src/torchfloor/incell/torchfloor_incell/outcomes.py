@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from torchfloor_incell.journal import Journal
+    from torchfloor_incell.origin import Origin
 
 
 _NAMED_ERROR = re.compile(r"[\w.]*(Error|Exception|Exit|Warning)\b")
@@ -28,9 +29,10 @@ def capability_of(item: pytest.Item) -> str:
 class Outcomes:
     """A pytest plugin that journals every probe as it starts and as it ends."""
 
-    def __init__(self, config: pytest.Config, journal: Journal) -> None:
+    def __init__(self, config: pytest.Config, journal: Journal, origin: Origin) -> None:
         self._config = config
         self._journal = journal
+        self._origin = origin
         self._reports: list[pytest.TestReport] = []
         self._capability = ""
 
@@ -63,6 +65,7 @@ class Outcomes:
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Journal the probe: failed if any phase failed, skipped if any skipped."""
+        self._journal.end_copies()
         telling = _telling(self._reports)
         if telling is not None:
             seconds = sum(report.duration for report in self._reports)
@@ -70,7 +73,12 @@ class Outcomes:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Journal the end: without this line the session crashed."""
+        """Journal what was imported meanwhile, and the end: without that the session crashed."""
+        self._journal.end_copies()
+        faults = self._origin.faults()
+        if faults:
+            told = wording.first_of(faults)
+            self._journal.write("broken", stage="readback", message=told, traceback="")
         self._journal.write("finish", exitstatus=int(session.exitstatus))
 
     def _write(

@@ -56,8 +56,13 @@ class Runner:
     synchronize: Call
 
     def sample(self, repeats: int) -> float:
-        """Return the seconds of one call, as a mean over some repeats."""
+        """Return the seconds of one call, as a mean over some repeats.
+
+        One call more comes first, untimed. What the candidate before has freed may go back to the
+        system only when this one frees something, and that can take longer than all its work.
+        """
         with self.around():
+            self.call()
             self.synchronize()
             start = time.perf_counter()
             for _ in range(repeats):

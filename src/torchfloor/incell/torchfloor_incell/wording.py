@@ -52,7 +52,19 @@ def detail(text: str) -> str:
     return anonymous(text)[-DETAIL_LENGTH:]
 
 
+def first_of(faults: list[str]) -> str:
+    """Return the first of many, and how many more there are.
+
+    Its paths stay: they are what it speaks of. The harness makes them relative to the project.
+    """
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}"
+
+
 def of_exception(error: BaseException) -> str:
     """Return an exception as ``Type: message``, in one or two lines."""
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - its own words may be as broken as what it speaks of
+        text = ""
     return message(f"{type(error).__name__}: {text}" if text else type(error).__name__)
