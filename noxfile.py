@@ -5,6 +5,7 @@
 #   "msgspec>=0.19",
 #   "nox[uv]>=2026.8",
 #   "packaging>=25",
+#   "platformdirs>=4.3",
 #   "psutil>=6",
 #   "pypi-simple>=1.6",
 #   "pyyaml>=6.0.2",

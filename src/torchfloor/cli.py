@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.version import InvalidVersion, Version
+from rich.console import Console
+from rich.progress import Progress
 
 from torchfloor import __version__, record, screen
 from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
@@ -19,6 +22,7 @@ from torchfloor.publish import published_report
 from torchfloor.records import read_records
 from torchfloor.report.markdown import render_page
 from torchfloor.report.terminal import Terminal, print_report
+from torchfloor.wheels import DEFAULT
 from torchfloor.workspace import Workspace, choose
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ __all__ = ["main"]
 
 _INTERRUPTED = 130
 _UNREAD = 141
+_ALLOW_FULL = "download whole wheels from a server that gives no byte ranges"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -97,6 +102,32 @@ def _parser() -> argparse.ArgumentParser:
     verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
+
+    requires = _command(commands, "requires", _requires, "find the floor that code's names need")
+    requires.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="files and folders")
+    requires.add_argument("--package", default="torch", help="the dependency (%(default)s)")
+    requires.add_argument("--module", help="the name it is imported by, if that is another")
+    requires.add_argument("--index", default=DEFAULT, help="as in matrix.yaml")
+    requires.add_argument("--versions", default="", metavar="SPEC", help="compare only these")
+    requires.add_argument(
+        "--at-least", type=_version, metavar="VERSION", help="fail if this release is not enough"
+    )
+    requires.add_argument("--json", action="store_true", help="print JSON")
+
+    timeline = _command(
+        commands, "timeline", _timeline, "show since which release names exist, from wheels alone"
+    )
+    timeline.add_argument("names", metavar="NAME", nargs="+", help="such as torch._foreach_norm")
+    timeline.add_argument(
+        "--package", help="the distribution, where it is not the name's first part"
+    )
+    timeline.add_argument("--versions", metavar="SPEC", default="", help="such as '>=2.0,<2.5'")
+    timeline.add_argument("--pre", action="store_true", help="pre-releases, too")
+    timeline.add_argument("--index", default=DEFAULT, help="default, a URL, or a folder of wheels")
+    timeline.add_argument("--refresh", action="store_true", help="ask the index again")
+    timeline.add_argument("--allow-full", action="store_true", help=_ALLOW_FULL)
+    timeline.add_argument("--all", action="store_true", help="a line for each release")
+    timeline.add_argument("--json", action="store_true", help="print JSON")
 
     _command(commands, "schema", _schema, "print the JSON Schema of a record")
     return parser
@@ -205,6 +236,60 @@ def _read_report(options: argparse.Namespace) -> Report:
             print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201
         return workspace.report()
     return published_report(matrix)
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        msg = f"{text!r} is no version; write one such as 2.0"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
+def _requires(options: argparse.Namespace) -> int:
+    # What reads code and wheels is not worth importing for any other command.
+
+    from torchfloor.report.requirements import print_requirements, shortfalls  # noqa: PLC0415
+    from torchfloor.requires import names_to_read, requirements  # noqa: PLC0415
+    from torchfloor.timeline import read_timelines  # noqa: PLC0415
+    from torchfloor.usage import read_usage  # noqa: PLC0415
+
+    module = options.module or options.package.replace("-", "_")
+    usage = read_usage(options.paths, module, options.package)
+    shown = Console(stderr=True)
+    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        task = progress.add_task("Reading releases", total=None)
+        reading = read_timelines(
+            options.package,
+            names_to_read(usage),
+            index=options.index,
+            versions=options.versions,
+            on_release=lambda done, known: progress.update(task, completed=done, total=known),
+        )
+    found = requirements(usage, reading)
+    wanting = [] if options.at_least is None else shortfalls(found, options.at_least)
+    if options.json:
+        _print_json(found)
+    else:
+        print_requirements(found, Console())
+    for line in wanting:
+        print(f"torchfloor: {line}", file=sys.stderr)  # noqa: T201
+    return 1 if wanting else 0
+
+
+def _timeline(options: argparse.Namespace) -> int:
+    # What reads wheels is not worth importing for any other command.
+    from torchfloor.timeline.command import ask, tell  # noqa: PLC0415
+
+    reading = ask(options)
+    if options.json:
+        from torchfloor.timeline.show import as_json  # noqa: PLC0415
+
+        _print_json(as_json(reading))
+    else:
+        for line in tell(reading, every=options.all):
+            print(line)  # noqa: T201
+    return 0
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ __all__ = [
     "SpaceError",
     "StorageError",
     "TorchfloorError",
+    "unfinished",
 ]
 
 
@@ -84,3 +85,8 @@ class NoEvidenceError(TorchfloorError):
 
 class RecordError(TorchfloorError):
     """A record cannot be read, or does not say what its name promises."""
+
+
+def unfinished(error: Exception) -> str:
+    """Take a mistake's words as nox shows them: it ends the sentence itself."""
+    return str(error).removesuffix(".")

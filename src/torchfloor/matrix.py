@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -19,6 +19,7 @@ from torchfloor.document import load_document, read_fields
 from torchfloor.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["Companion", "Flavour", "Matrix", "read_matrix"]
@@ -73,6 +74,12 @@ def _no_python(text: str) -> str:
     return f"{text!r} is neither auto nor 3.9 or newer ('3.11')"
 
 
+def _no_dotted_name(text: str) -> str:
+    if "." in text and all(part.isidentifier() for part in text.split(".")):
+        return ""
+    return f"{text!r} is no dotted name; write one such as torch.linalg.vector_norm"
+
+
 def _repeated_index(texts: tuple[str, ...]) -> str:
     """Tell by its place what stands twice: an address may hold a password."""
     twice = [f"[{place}]" for place, text in enumerate(texts) if text in texts[:place]]
@@ -109,6 +116,9 @@ Indexes = Annotated[
 Requirements = Annotated[
     tuple[Annotated[str, _no_requirement], ...], msgspec.Meta(min_length=1), _repeated
 ]
+Names = Annotated[
+    tuple[Annotated[str, msgspec.Meta(max_length=200), _no_dotted_name], ...], _repeated
+]
 History = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=50), _no_version], ...], _repeated]
 
 
@@ -140,6 +150,8 @@ class _Document(msgspec.Struct, frozen=True, rename="kebab"):
     versions: Specifier
     flavours: Annotated[dict[FlavourName, Flavour], _empty]
     headline: str = ""
+    names: Names = ()
+    canary: Annotated[str, _no_index] = ""
     sample: Literal["newest-patch", "all"] = "newest-patch"
     history: History = ()
     python: Annotated[str, _no_python] = "auto"
@@ -157,6 +169,8 @@ class Matrix:
         subject: The import package (a folder) or module (a file) whose behaviour is proved.
         headline: What the main table is about, by the name the probes give it; if empty, what
             they observed first.
+        names: Dotted names of the package that wheels are read for, in the table's order.
+        canary: The index of pre-releases, or empty.
         probes: The folder of pytest files that run in every cell.
         declared_in: The pyproject.toml that declares the floor.
         declared: The declared floor.
@@ -173,6 +187,8 @@ class Matrix:
     package: str
     subject: Path
     headline: str
+    names: tuple[str, ...]
+    canary: str
     probes: Path
     declared_in: Path
     declared: Version
@@ -215,6 +231,7 @@ def read_matrix(path: Path) -> Matrix:
     content, mistakes = load_document(path)
     values = read_fields(content, _Document, mistakes)
     mistakes += _missing_paths(path.parent, values)
+    mistakes += _foreign_names(values)
     if mistakes:
         raise ConfigError(path.name, mistakes)
     document = _Document(**values)
@@ -226,6 +243,8 @@ def read_matrix(path: Path) -> Matrix:
         package=document.package,
         subject=root / document.subject,
         headline=document.headline,
+        names=document.names,
+        canary=document.canary,
         probes=root / document.probes,
         declared_in=root / document.declared_in,
         declared=declared_floor(root / document.declared_in, document.package),
@@ -246,6 +265,15 @@ def _missing_paths(root: Path, values: dict[str, str]) -> list[str]:
         for field in msgspec.structs.fields(_Document)
         if field.name in {"subject", "probes", "declared_in"} and field.name in values
         if not _exists(root / values[field.name])
+    ]
+
+
+def _foreign_names(values: Mapping[str, Any]) -> list[str]:
+    module = values.get("package", "").replace("-", "_")
+    return [
+        f"names[{position}]: {name!r} is no name in {module}; it would begin with '{module}.'"
+        for position, name in enumerate(values.get("names", ()))
+        if module and not name.startswith(f"{module}.")
     ]
 
 

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 
     from torchfloor.matrix import Matrix
 
-__all__ = ["Cell", "CellId", "Host", "Plan", "is_cell_name", "make_plan", "name_cell"]
+__all__ = [
+    "Cell",
+    "CellId",
+    "Host",
+    "Plan",
+    "is_cell_name",
+    "make_plan",
+    "name_cell",
+    "plan_release",
+]
 
 CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!-]*$", max_length=200)]
 """It names files and sessions; the `!` is of versions with an epoch."""
@@ -215,6 +224,24 @@ def make_plan(
         silent=tuple(unreachable),
         unfound=tuple(selection.unfound),
     )
+
+
+def plan_release(
+    matrix: Matrix, host: Host, release: Version, flavour: str, wheels: list[Wheel]
+) -> Cell:
+    """Plan the cell of a release that the matrix does not reach, such as a pre-release.
+
+    Args:
+        matrix: What goes beside it.
+        host: What can run here.
+        release: The release.
+        flavour: A flavour of the matrix.
+        wheels: Its wheels.
+    """
+    main_python = _main_python(matrix, host, [release], {flavour: {release: wheels}})
+    place = _place(matrix, host, wheels, main_python)
+    place = _check_device(place, matrix.flavours[flavour].needs, host)
+    return _make_cell(matrix, release, flavour, place)
 
 
 def _main_python(

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from torchfloor import static
 from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
 from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.plan import Plan, is_cell_name
 from torchfloor.provenance import Inputs
-from torchfloor.records import read_records, write_atomically, write_record
+from torchfloor.records import NO_RECORDS, read_records, write_atomically, write_record
 from torchfloor.report.markdown import render_block, render_page, replace_block
 from torchfloor.report.model import Report, make_report
 from torchfloor.unasked import complete, stand_in
@@ -159,7 +160,7 @@ def _not_planned(matrix: Matrix, plan: Plan) -> tuple[list[Path], list[Path]]:
 
 def _files(matrix: Matrix) -> list[Path]:
     files = sorted((matrix.root / "evidence").glob("*.json"))
-    return [file for file in files if file.name != "plan.json" and file.name[0] != "."]
+    return [file for file in files if file.name not in NO_RECORDS and file.name[0] != "."]
 
 
 def _is_ours(file: Path, matrix: Matrix, plan: Plan | None) -> bool:
@@ -228,7 +229,7 @@ def published_report(matrix: Matrix) -> Report:
 
     Raises:
         NoEvidenceError: If nothing has been published.
-        ConfigError: If the published plan is damaged, or about another floor.
+        ConfigError: If the published plan or timeline is damaged, or about something else.
         RecordError: If records are damaged, or the plan does not know them; all are named.
     """
     plan = published_plan(matrix)
@@ -242,7 +243,7 @@ def published_report(matrix: Matrix) -> Report:
     ]
     if mistakes:
         raise RecordError("\n".join(f"evidence/{mistake}" for mistake in mistakes))
-    return make_report(plan, records, Inputs(matrix))
+    return make_report(plan, records, Inputs(matrix), static.read_static(matrix))
 
 
 def render_documents(matrix: Matrix) -> dict[Path, str]:

@@ -16,6 +16,7 @@ from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.record import SCHEMA, Record
 
 __all__ = [
+    "NO_RECORDS",
     "read_record",
     "read_records",
     "storing",
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_BYTES = 64 * 2**20
+NO_RECORDS = {"plan.json", "timeline.json"}
+"""Evidence that is of no cell."""
 _AGAIN = "run the cell again"
 _UNFINISHED = re.compile(r"\..+\.(\d+)\.\w+")
 """Name of a file that is being written: `.<target>.<process>.<random>`."""
@@ -166,7 +169,7 @@ def read_records(
     records: list[Record] = []
     errors: list[RecordError] = []
     for file in sorted(folder.glob("*.json")):
-        if file.name.startswith(".") or file.name in {"plan.json", *passing_over}:
+        if file.name.startswith(".") or file.name in {*NO_RECORDS, *passing_over}:
             continue
         try:
             records.append(read_record(file))

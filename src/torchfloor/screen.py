@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torchfloor.plan import Cell, Plan
     from torchfloor.workspace import Workspace
 
-__all__ = ["describe_plan", "show_end", "show_plan"]
+__all__ = ["describe_plan", "show_end", "show_plan", "show_space"]
 
 
 def show_plan(
@@ -53,15 +53,28 @@ def show_plan(
     if not runnable:
         msg = "No selected cell can run on this machine, so nothing would be proved."
         raise NoEvidenceError(msg)
-    return _show_space(workspace, due, jobs, discard=discard)
+    return show_space(workspace, due, jobs, discard=discard)
 
 
 def _shares(due: int, reused: int) -> str:
     return f"{due} to run" + (f", {reused} unchanged and reused" if reused else "")
 
 
-def _show_space(workspace: Workspace, due: list[Cell], jobs: int, *, discard: bool) -> Storage:
-    """Decide whether to keep what is downloaded, and show what that takes."""
+def show_space(workspace: Workspace, due: list[Cell], jobs: int, *, discard: bool) -> Storage:
+    """Decide whether to keep what is downloaded, and show what that takes.
+
+    Args:
+        workspace: Where cells lie.
+        due: The cells that are to run.
+        jobs: Cells that run at a time.
+        discard: Whether nothing that is downloaded is to be kept.
+
+    Returns:
+        How the run uses the disk.
+
+    Raises:
+        SpaceError: If it is too small for any of them.
+    """
     if not due:
         return Storage(workspace.folder)
     found = dict(zip(due, estimate_downloads(due, workspace.all_records()), strict=True))

@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 import uuid
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,18 +27,21 @@ import nox
 from packaging.version import Version
 
 from torchfloor import screen
-from torchfloor.errors import TorchfloorError
+from torchfloor.errors import TorchfloorError, unfinished
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output, printable
 from torchfloor.publish import publish_records, published_report, render_documents
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
+from torchfloor.scouting import define_scouting
+from torchfloor.static import known_static, publish_static
 from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:
     from torchfloor.plan import Cell, Plan
+    from torchfloor.report.model import Report
 
 __all__ = ["Documents", "define"]
 
@@ -45,6 +49,8 @@ _RUN = "TORCHFLOOR_RUN"
 """Names the run and its folder, so that nox's worker processes know they belong to it."""
 _ARGUMENTS = "TORCHFLOOR_ARGUMENTS"
 """The words after `nox` on the user's command line, for the same processes."""
+_TAGS = ("-t", "--tag", "--tags")
+"""What comes before a tag: `floor` is a session as well."""
 _MOST_JOBS = 4
 """More cells at a time would wait for the network and the disk."""
 
@@ -73,7 +79,7 @@ class _Run(msgspec.Struct, frozen=True):
 
 
 def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> None:
-    """Define the sessions plan, compat, publish and docs.
+    """Define the sessions plan, compat, floor, canary, publish and docs.
 
     Args:
         matrix: The matrix file, relative to the noxfile's folder, which nox has made the current
@@ -96,13 +102,13 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     try:
         workspace = Workspace(read_matrix(Path(matrix)))
     except TorchfloorError as error:
-        _define_broken(_told(error), "plan", "compat", "publish", "docs")
+        _define_broken(unfinished(error), "plan", "compat", "publish", "docs", "floor", "canary")
         return
     _define_docs(workspace, documents)
     try:
         plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
     except TorchfloorError as error:
-        _define_broken(_told(error), "plan", "compat", "publish")
+        _define_broken(unfinished(error), "plan", "compat", "publish", "floor", "canary")
         return
     if not is_part:
         _choose_jobs(workspace, plan)
@@ -110,6 +116,7 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     _define_plan(workspace, plan)
     _define_compat(workspace, plan)
     _define_publish(workspace, plan)
+    define_scouting(workspace)
 
 
 def _define_broken(message: str, *names: str) -> None:
@@ -120,15 +127,14 @@ def _define_broken(message: str, *names: str) -> None:
 
     fail.__doc__ = f"Cannot run: {' '.join(message.split())}"
     # Of a cell or a tag that is asked for, nox would only say that there is no such session.
-    if any(re.match(r"compat\(|(cpu|cuda|floor|quick)$", word) for word in sys.argv[1:]):
+    asked = (
+        re.match(r"compat\(|(cpu|cuda|quick)$", word) or (word == "floor" and before in _TAGS)
+        for before, word in pairwise(sys.argv)
+    )
+    if any(asked):
         print(f"torchfloor: {message}", file=sys.stderr)  # noqa: T201 - the output
     for name in names:
         nox.session(name=name, python=False, default=False)(fail)
-
-
-def _told(error: Exception) -> str:
-    """Take a mistake's words as nox shows them: it ends the sentence itself."""
-    return str(error).removesuffix(".")
 
 
 def _define_plan(workspace: Workspace, plan: Plan) -> None:
@@ -152,7 +158,7 @@ def _define_plan(workspace: Workspace, plan: Plan) -> None:
                 run = _Run(chosen, storage.keep, storage.turns, dict(storage.needs))
                 write_atomically(_run_file(workspace), msgspec.json.encode(run))
         except TorchfloorError as error:
-            session.error(_told(error))
+            session.error(unfinished(error))
 
 
 def _selected(session: nox.Session, plan: Plan) -> list[Cell]:
@@ -173,7 +179,7 @@ def _define_compat(workspace: Workspace, plan: Plan) -> None:
     asked = [cell for cell in plan.cells if cell.status != "planned" and _names(cell)]
     cells = [cell for cell in plan.cells if cell.status == "planned" or cell in asked]
     evidence, _ = read_records(workspace.matrix.root / "evidence")
-    quick = quick_cells(plan, evidence)
+    quick = quick_cells(plan, evidence, known_static(workspace.matrix))
     parameters = [nox.param(cell.id, id=cell.id, tags=_tags(plan, cell, quick)) for cell in cells]
 
     @nox.session(python=False, default=False, requires=["plan"], allow_parallel=True)
@@ -204,7 +210,7 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
             fresh="--fresh" in session.posargs,
         )
     except (TorchfloorError, OSError) as error:
-        session.error(_told(error))
+        session.error(unfinished(error))
     if record.outcome == "compatible":
         return
     assert record.failure is not None, cell.id  # noqa: S101 - only a compatible cell has none
@@ -224,15 +230,28 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
             session.warn(str(error))
         try:
             count, notes = publish_records(workspace.matrix, plan, records)
-            for note in notes:
+            for note in (*notes, *publish_static(workspace.matrix, plan.releases)):
                 session.warn(note)
             for file, text in render_documents(workspace.matrix).items():
                 write_atomically(file, text.encode())
         except TorchfloorError as error:
-            session.error(_told(error))
-        session.log(published_report(workspace.matrix).verdict.sentence)
+            session.error(unfinished(error))
+        report = published_report(workspace.matrix)
+        session.log(report.verdict.sentence)
         published = f"{count} record{'s' if count != 1 else ''} published"
         session.log(f"{published}; look at the changes, and commit them")
+        _shout(session, report)
+
+
+def _shout(session: nox.Session, report: Report) -> None:
+    """Fail where wheels say something else than what was run."""
+    found = report.timeline.disagreements if report.timeline else ()
+    for line in found:
+        session.warn(f"DISAGREEMENT of wheel and run: {line}")
+    if found:
+        what = "what wheels say and what was run disagree"
+        hint = "a stub, a probe or the reading of wheels is wrong: find out which"
+        session.error(f"{what} in {len(found)} point{'s' if len(found) != 1 else ''}; {hint}")
 
 
 def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
@@ -242,10 +261,11 @@ def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
         checking = "--check" in session.posargs
         try:
             rendered = render_documents(workspace.matrix)
+            report = published_report(workspace.matrix)
             if documents is not None:
                 rendered |= documents(checking=checking)
         except TorchfloorError as error:
-            session.error(_told(error))
+            session.error(unfinished(error))
         differing = [file for file, text in rendered.items() if not _equals(file, text)]
         if checking and differing:
             names = " and ".join(file.name for file in differing)
@@ -255,6 +275,9 @@ def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
         for file in differing:
             write_atomically(file, rendered[file].encode())
             session.log(f"rendered {file.name}")
+        if workspace.matrix.names and report.timeline is None:
+            session.warn("no timeline of the matrix's names is published: run `nox -s publish`")
+        _shout(session, report)
 
 
 def _equals(file: Path, text: str) -> bool:

@@ -30,6 +30,7 @@ from torchfloor.records import (
 )
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
+from torchfloor.static import known_static
 from torchfloor.unasked import complete
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from torchfloor.record import Record
     from torchfloor.storage import Storage
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "choose", "this_host"]
 
 _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""
@@ -192,7 +193,8 @@ class Workspace:
     def report(self) -> Report:
         """Bring what this workspace knows into one model."""
         records, _ = read_records(self.records)
-        return make_report(self.plan(pinned=True), records, self.inputs)
+        static = known_static(self.matrix)
+        return make_report(self.plan(pinned=True), records, self.inputs, static)
 
     def render(self) -> Path:
         """Write the table of what is known so far; several processes may do so at once."""

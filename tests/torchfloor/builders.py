@@ -58,6 +58,8 @@ def make_matrix(root: Path = Path("/nowhere"), **changes: Any) -> Matrix:  # noq
         "package": "dep",
         "subject": root / "src/sub",
         "headline": "call",
+        "names": (),
+        "canary": "",
         "probes": root / "probes",
         "declared_in": root / "pyproject.toml",
         "declared": Version("1.0"),

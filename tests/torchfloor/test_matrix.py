@@ -44,6 +44,8 @@ def test_the_shipped_matrix_is_valid() -> None:
 def test_every_value_is_kept_and_paths_are_resolved(tmp_path: Path) -> None:
     extra = """
     headline: call
+    names: [dep.fast, dep.sub.norm]
+    canary: https://nightly.invalid/simple
     sample: all
     history: ["0.9", "0.8.1"]
     python: "3.10"
@@ -60,6 +62,8 @@ def test_every_value_is_kept_and_paths_are_resolved(tmp_path: Path) -> None:
     assert matrix.versions == SpecifierSet(">=1.0")
     assert (matrix.headline, matrix.sample, matrix.python) == ("call", "all", "3.10")
     assert matrix.history == ("0.9", "0.8.1")
+    assert matrix.names == ("dep.fast", "dep.sub.norm")
+    assert matrix.canary == "https://nightly.invalid/simple"
     assert matrix.timeout == 90
     assert matrix.flavours == {"cpu": Flavour(indexes=("wheels",))}
     assert matrix.companions == (Companion(install=("other<2", "more"), when="<2"),)
@@ -69,6 +73,7 @@ def test_defaults_hold_where_nothing_is_said(tmp_path: Path) -> None:
     matrix = read_matrix(write_project(tmp_path))
     assert (matrix.sample, matrix.history, matrix.python) == ("newest-patch", (), "auto")
     assert (matrix.companions, matrix.timeout, matrix.headline) == ((), 900, "")
+    assert (matrix.names, matrix.canary) == ((), "")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("15m", 900), ("2h", 7200)])
@@ -129,6 +134,11 @@ def test_a_duration_is_a_number_and_a_unit(tmp_path: Path, text: str, seconds: i
             "companions[0].install",
             "'a' stands twice",
         ),
+        ({"names": "names: [dep]"}, "names[0]", "'dep' is no dotted name"),
+        ({"names": "names: [dep.a, dep.b()]"}, "names[1]", "'dep.b()' is no dotted name"),
+        ({"names": "names: [dep.a, other.b]"}, "names[1]", "would begin with 'dep.'"),
+        ({"names": "names: [dep.a, dep.a]"}, "names", "'dep.a' stands twice"),
+        ({"canary": "canary: 'htp://x'"}, "canary", "htp:// is no index"),
         ({"timeout": "timeout: 15"}, "timeout", "in quotes"),
         ({"timeout": "timeout: 15 minutes"}, "timeout", "write 90s, 15m or 1h"),
         ({"timeout": "timeout: 0s"}, "timeout", "no duration"),

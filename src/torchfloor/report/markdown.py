@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from torchfloor.agreement import Agreement, NameRow
     from torchfloor.report.model import Grid, Report, Row
 
 __all__ = ["render_block", "render_page", "replace_block"]
@@ -53,6 +54,7 @@ def render_page(report: Report) -> str:
         _legend(report),
         *_capabilities(report),
         *_raw(report),
+        *_timeline(report.timeline),
         "## How this was made",
         _provenance(report),
     ]
@@ -199,6 +201,35 @@ def _raw(report: Report) -> list[str]:
     if report.signatures.rows:
         parts += ["Its interface:", _grid(report.signatures, code=True)]
     return parts
+
+
+def _timeline(timeline: Agreement | None) -> list[str]:
+    """Show what wheels say, as such: it was read, not run."""
+    if timeline is None:
+        return []
+    shouts = [f"- **Disagreement:** {_escape(line)}." for line in timeline.disagreements]
+    private = [table.name for table in timeline.tables if table.private]
+    what = {0: "names", 1: "private operator"}.get(len(private), "private operators")
+    intro = (
+        f"Read from the releases' wheels on {timeline.read}, **not run**: nothing was installed. "
+        "Types are left out, since what a stub says of them is not always so. *When run* is what "
+        "the cells of the release observed of the name; – where none ran. *Undecided*: reading "
+        "cannot tell, and `evidence/timeline.json` says why. Where the two disagree, one of them "
+        "is wrong, and `nox -s docs -- --check` fails."
+    )
+    parts = [f"## The {what}, release by release", intro]
+    if shouts:
+        parts.append("\n".join(shouts))
+    for table in timeline.tables:
+        header = ("release", "in its wheel", "changed", "when run")
+        parts += [f"### {_code(table.name)}", _table(header, map(_name_row, table.rows))]
+    return parts
+
+
+def _name_row(row: NameRow) -> tuple[str, ...]:
+    run = f"**DISAGREES**: {_escape(row.run)}" if row.disagrees else _escape(row.run)
+    wheel = _code(row.signature) if row.signature else row.status
+    return (row.release, wheel, _escape(row.changed) or "–", run or "–")
 
 
 def _provenance(report: Report) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from torchfloor.agreement import Agreement, compare
 from torchfloor.unasked import tell_indexes
 from torchfloor.verdict import Known, Standing, Verdict, judge, stand
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torchfloor.plan import Plan
     from torchfloor.provenance import Inputs
     from torchfloor.record import RawMatch, Record
+    from torchfloor.static import StaticEvidence
 
 __all__ = ["LEFT_OUT", "Grid", "Report", "Row", "make_report"]
 
@@ -91,6 +93,8 @@ class Report(msgspec.Struct, frozen=True):
         machines: The machines the evidence comes from.
         dates: First and last day of the evidence.
         unreachable: Indexes that did not answer when the plan was made, and what follows from it.
+        timeline: What wheels say of the matrix's names, beside what was run; None if none is
+            published.
     """
 
     package: str
@@ -107,20 +111,28 @@ class Report(msgspec.Struct, frozen=True):
     machines: tuple[str, ...]
     dates: tuple[dt.date, ...]
     unreachable: tuple[str, ...]
+    timeline: Agreement | None = None
 
 
-def make_report(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -> Report:
+def make_report(
+    plan: Plan,
+    records: Iterable[Record],
+    inputs: Inputs | None = None,
+    static: StaticEvidence | None = None,
+) -> Report:
     """Bring everything that is known into one model.
 
     Args:
         plan: The planned cells.
         records: Their evidence.
         inputs: If given, evidence made from other inputs counts as stale.
+        static: What wheels say of the matrix's names, if that was published.
 
     Returns:
         The model that every renderer shows.
     """
     standings = stand(plan, records, inputs)
+    told = [s.record for s in standings if s.record is not None]
     ran = [s.record for s in standings if s.record is not None and s.record.probes]
     days = sorted(record.provenance.finished.date() for record in ran)
     return Report(
@@ -138,6 +150,7 @@ def make_report(plan: Plan, records: Iterable[Record], inputs: Inputs | None = N
         machines=tuple(dict.fromkeys(_machine(record) for record in ran if record.environment)),
         dates=(days[0], days[-1]) if days else (),
         unreachable=tell_indexes(plan),
+        timeline=compare(static, told, plan.headline) if static else None,
     )
 
 

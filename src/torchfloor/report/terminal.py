@@ -62,6 +62,9 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
         console.print(Text(told, style=_STYLES[outcome]), soft_wrap=True)
     for line in report.left_out:
         console.print(Text(line, style="dim"), soft_wrap=True)
+    for line in report.timeline.disagreements if report.timeline else ():
+        shout = f"DISAGREEMENT of wheel and run: {printable(line)}"
+        console.print(Text(shout, style="bold red"), soft_wrap=True)
     if len(shown) < len(known):
         _print_selection(shown, console)
     else:

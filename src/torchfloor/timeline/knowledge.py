@@ -1,0 +1,100 @@
+"""What is known about torch's stubs beyond what its wheels say.
+
+A stub says what is there; that a name is missing from it proves nothing, unless the stub is known
+to be complete. These facts come from torch's own sources: tools/pyi/gen_pyi.py writes the stubs of
+operators and tensor methods from the table of all operators, and test/test_public_bindings.py
+forbids new public names in torch._C since 1.8. What the generator leaves out was listed by
+comparing stubs with the running torch of four releases from 2.0 to 2.15.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["is_complete", "is_doubtful", "is_set_by_c"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Bound by hand in C++, so the table of operators does not have them.
+_BY_HAND = re.compile(
+    r"_functionalize_.*|_(to|from|is|freeze)_functional_tensor.*|_sync|_from_blob"
+    r"|_(enable|disable)_functionalization|_mirror_autograd_meta_to"
+)
+_OPERATORS_LEFT_OUT = _words(
+    """
+    align_tensors as_tensor asarray atleast_1d atleast_2d atleast_3d block_diag
+    broadcast_tensors cartesian_prod cdist chain_matmul einsum from_numpy frombuffer
+    get_device meshgrid norm numel range saddmm split stft tensor tensordot
+    unique_consecutive unique_dim vf
+    """
+)
+_METHODS_LEFT_OUT = _words(
+    """
+    _fix_weakref _has_symbolic_sizes_strides _make_wrapper_subclass
+    _post_accumulate_grad_hooks _python_dispatch _rev_view_func_unsafe _use_count _view_func
+    cdouble cfloat const_data_ptr hpu ipu is_cpu is_hpu is_ipu is_mps is_xla is_xpu mtia
+    name norm retains_grad stft volatile xla xpu
+    """
+)
+_PUBLIC_LEFT_OUT = _words(
+    """
+    AVG SUM ArgumentSpec Capsule Code CompleteArgumentSpec DeepCopyMemoTable
+    ExcludeDispatchKeyGuard ExecutionPlan FatalError Gradient OperatorInfo PyObjectType
+    ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator
+    ScriptList ScriptListIterator ScriptObjectProperty StaticModule SymIntType Tag Type
+    chalf cpp get_autocast_ipu_dtype get_autocast_xla_dtype get_num_threads init_num_threads
+    is_autocast_ipu_enabled is_autocast_xla_enabled read_vitals set_autocast_ipu_dtype
+    set_autocast_ipu_enabled set_autocast_xla_dtype set_autocast_xla_enabled set_vital
+    vitals_enabled
+    """
+)
+# Types of tensors and of their elements, which compiled code puts into modules.
+_TENSOR_TYPE = re.compile(
+    r"(u?int|float|bfloat|complex|quint|qint|bits)[0-9]\w*|bit|chalf"
+    r"|(BFloat16|Bool|Byte|Char|Double|Float|Half|Int|Long|Short)(Tensor|Storage)|Storage|_mkldnn"
+)
+_WITH_TENSOR_TYPES = frozenset({"torch", "torch.cuda", "torch.sparse", "torch.cuda.sparse"})
+_OPERATOR_STUBS = frozenset({"torch", "torch._C._VariableFunctions", "torch._VF"})
+_TENSOR_CLASSES = frozenset(
+    {"torch._C._TensorBase", "torch._C.TensorBase", "torch.Tensor", "torch._C._TensorMeta"}
+)
+
+
+def is_complete(owner: str, name: str) -> bool:
+    """Tell whether a stub that does not list a name proves that the name is not there.
+
+    Args:
+        owner: The module or class that the stub describes, by its dotted name.
+        name: What it does not list.
+    """
+    if name.startswith("__"):
+        return False
+    if owner in _OPERATOR_STUBS:
+        public_binding = owner == "torch" and name in _PUBLIC_LEFT_OUT
+        return not (public_binding or name in _OPERATORS_LEFT_OUT or _BY_HAND.fullmatch(name))
+    if owner in _TENSOR_CLASSES:
+        return name not in _METHODS_LEFT_OUT
+    return owner == "torch._C" and not name.startswith("_") and name not in _PUBLIC_LEFT_OUT
+
+
+def is_doubtful(module: str, name: str) -> bool:
+    """Tell whether a stub that lists a name proves nothing: some are of other modules, or of none.
+
+    Args:
+        module: The module that the stub describes.
+        name: What it lists.
+    """
+    return module in _OPERATOR_STUBS and _BY_HAND.fullmatch(name) is not None
+
+
+def is_set_by_c(module: str, name: str) -> bool:
+    """Tell whether compiled code may put a name into a module written in Python.
+
+    Args:
+        module: The module.
+        name: What its file does not define.
+    """
+    return module in _WITH_TENSOR_TYPES and _TENSOR_TYPE.fullmatch(name) is not None
