@@ -351,7 +351,7 @@ MISTAKES = (
     "history[3]: Expected `str` of length <= 50",
     "python: Expected `str`, got `float`: write it in quotes",
     "timeout: '999999999h' is no duration",
-    "flavours.cpu.indexes[0]: no address",
+    "flavours.cpu.indexes[0]: cannot be read as an address",
     "flavours.cpu.indexes[1]: ftp:// is no index",
     "flavours: Expected `str` matching regex",
     "companions[0].when: Expected `str`, got `float`: write it in quotes",
@@ -390,7 +390,7 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(
         (b"package: caf\xe9", "save it as UTF-8"),
         ("package: tinydep".encode("utf-16"), "save it as UTF-8"),
         ("", "must hold keys and values"),
-        ('"\\e[31mred": 1', "\\x1b[31mred: unknown key"),
+        ('"\\e[31mred": 1', "red: unknown key"),
     ],
     ids=lambda value: repr(value)[:24],
 )

@@ -48,9 +48,11 @@ def flood():
         os.write(1, b"x" * 65535 + b"\\n")
 
 atexit.register(flood)
+calls = []
 
 def double(number):
-    flood()
+    calls or flood()
+    calls.append(number)
     return 2 * number
 """
 NASTY = "\\x1b[31m\\x1b]0;owned\\x07a | <b>b</b> `c` \\udc80\\x9b2J\\u202e"
