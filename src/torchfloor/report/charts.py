@@ -1,0 +1,236 @@
+"""Charts as SVG, whose text stays text: the same drawing for the page and for README.md.
+
+Drawn through a template rather than by a plotting library: the page is rendered after every cell,
+and importing one would take longer than all the rest, for every user of the harness.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from torchfloor.output import printable
+from torchfloor.report.template import TEMPLATES, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torchfloor.report.model import Grid
+    from torchfloor.report.series import Chart, Panel, Series
+
+__all__ = ["THEMES", "draw_chart", "draw_panels", "draw_strip"]
+
+THEMES = {
+    "light": {
+        "ink": "#1f2328", "muted": "#59636e", "line": "#d1d9e0", "band": "#ddebf7",
+        "band2": "#fbeedd", "s0": "#0b62b0", "s1": "#b4470a", "s2": "#0b7a5c", "s3": "#8a3a79",
+    },
+    "dark": {
+        "ink": "#f0f6fc", "muted": "#9ba5b0", "line": "#3d444d", "band": "#1c3348",
+        "band2": "#40301a", "s0": "#66b2ff", "s1": "#f0985a", "s2": "#3fcf9f", "s3": "#dd9bd0",
+    },
+}  # fmt: skip
+"""Colours by ground, told apart by every kind of colour vision, and by dashes beside."""
+
+_WIDTH, _HEIGHT = 380, 236
+_LEFT, _TOP, _RIGHT, _BOTTOM = 48, 26, 372, 184
+_ACROSS = 3
+"""Panels beside each other in a file."""
+_LABELS = 16
+_LETTER = 6.3
+"""About the width of a letter."""
+_STYLES = 4
+
+
+def draw_panels(chart: Chart) -> list[str]:
+    """Draw each panel on its own, in the colours of the page it stands in."""
+    return [
+        _render(
+            width=_WIDTH,
+            height=_HEIGHT,
+            told=f"{chart.title}: {panel.title}",
+            panels=[{"x": 0, "y": 0, **_place(chart, panel)}],
+        )
+        for panel in chart.panels
+    ]
+
+
+def draw_chart(chart: Chart, theme: str) -> str:
+    """Draw all panels of a chart, with a legend, in one file.
+
+    Args:
+        chart: What to draw.
+        theme: `light` or `dark`: the ground it will stand on.
+
+    Returns:
+        SVG, the same for the same evidence.
+    """
+    across = min(_ACROSS, len(chart.panels))
+    legend = _legend(chart, across * _WIDTH)
+    top = 36 + max(entry["top"] for entry in legend)
+    return _render(
+        width=across * _WIDTH,
+        height=top + -(-len(chart.panels) // across) * _HEIGHT,
+        title=chart.title,
+        told=chart.title,
+        style=_style(theme),
+        legend=legend,
+        panels=[
+            {"x": n % across * _WIDTH, "y": top + n // across * _HEIGHT, **_place(chart, panel)}
+            for n, panel in enumerate(chart.panels)
+        ],
+    )
+
+
+def draw_strip(grid: Grid, title: str, theme: str = "") -> str:
+    """Draw facts that change from release to release as bands along the releases.
+
+    Args:
+        grid: The facts, by stretches of releases that are alike.
+        title: What they are about.
+        theme: As in `draw_chart`; empty for the colours of the page it stands in.
+
+    Returns:
+        SVG.
+    """
+    width = max(_WIDTH * 2, 118 * len(grid.columns))
+    step = width / len(grid.columns)
+    releases = [
+        {"at": _short(n * step + 2), "label": _fit(printable(column), step)}
+        for n, column in enumerate(grid.columns)
+    ]
+    rows = [
+        {"name": printable(name), "at": 40 + 50 * n, "bands": _bands(texts, step)}
+        for n, (name, texts) in enumerate(grid.rows)
+    ]
+    top = 34 if theme else 0
+    return _render(
+        width=_short(width),
+        height=top + 30 + 50 * len(rows),
+        title=title,
+        told=title,
+        style=_style(theme) if theme else "",
+        panels=[{"x": 0, "y": top, "releases": releases, "rows": rows}],
+    )
+
+
+def _bands(texts: Sequence[str], step: float) -> list[dict[str, Any]]:
+    """Join neighbours that say the same; each change has the other colour."""
+    starts = [n for n, text in enumerate(texts) if n == 0 or texts[n - 1] != text]
+    ends = [*starts[1:], len(texts)]
+    return [
+        {
+            "left": _short(start * step),
+            "width": _short((end - start) * step - 2),
+            "told": printable(texts[start]) or "–",
+            "label": _fit(printable(texts[start]) or "–", (end - start) * step - 12),
+            "odd": number % 2,
+        }
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+
+
+def _fit(text: str, width: float) -> str:
+    most = max(1, int(width / _LETTER))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _legend(chart: Chart, width: int) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    left, top = 10.0, 44
+    for number, name in enumerate(map(printable, chart.names)):
+        taken = 60 + len(name) * _LETTER
+        if entries and left + taken > width:
+            left, top = 10.0, top + 20
+        entries.append(
+            {"left": _short(left), "top": top, "name": name, "number": number % _STYLES}
+        )
+        left += taken
+    return entries
+
+
+def _style(theme: str) -> str:
+    colours = ";".join(f"--{name}:{colour}" for name, colour in THEMES[theme].items())
+    return f".chart{{{colours}}}\n{(TEMPLATES / 'chart.css').read_text('utf-8')}"
+
+
+def _place(chart: Chart, panel: Panel) -> dict[str, Any]:
+    """Turn a panel's values into coordinates."""
+    step = (_RIGHT - _LEFT) / max(1, len(chart.releases))
+    across = [_LEFT + (n + 0.5) * step for n in range(len(chart.releases))]
+    every = -(-len(across) // _LABELS)
+    labelled = range(len(across) - 1, -1, -every)  # the newest always has its label
+    return {
+        "title": printable(panel.title),
+        "left": _LEFT,
+        "right": _RIGHT,
+        "bottom": _BOTTOM,
+        "ticks": _ticks(chart),
+        "releases": [{"at": _short(across[n]), "label": chart.releases[n]} for n in labelled],
+        "series": [_trace(chart, series, across) for series in panel.series],
+    }
+
+
+def _trace(chart: Chart, series: Series, across: Sequence[float]) -> dict[str, Any]:
+    """Draw medians as a line with dots, and the middle half around each as a bar."""
+    places = [
+        (_short(x), _height(chart, value.median), _height(chart, value.high), _height(chart, value.low))
+        for x, value in zip(across, series.values, strict=True)
+        if value is not None
+    ]  # fmt: skip
+    return {
+        "name": printable(series.name),
+        "number": chart.names.index(series.name) % _STYLES,
+        "line": f"M{'L'.join(f'{x} {y}' for x, y, _, _ in places)}",
+        "dots": "".join(f"M{x} {y}h0" for x, y, _, _ in places),
+        "spread": "".join(f"M{x} {high}V{low}" for x, _, high, low in places if high != low),
+    }
+
+
+def _ticks(chart: Chart) -> list[dict[str, Any]]:
+    first = math.floor(math.log(chart.least, chart.base))
+    last = math.ceil(math.log(chart.most, chart.base) - 1e-9)
+    every = -(-(last - first) // 6)
+    marks = [n for n in range(first, last + 1) if n % every == 0 or n == last]
+    return [
+        {
+            "at": _height(chart, float(chart.base) ** n),
+            "label": chart.mark if n == 0 and len(chart.mark) < _LABELS // 2 else _label(chart, n),
+            "mark": n == 0,
+        }
+        for n in marks
+    ]
+
+
+def _label(chart: Chart, power: int) -> str:
+    value = float(chart.base) ** power
+    beyond = "≥" if value >= chart.most and math.isinf(_largest(chart)) else ""
+    return f"{beyond}{value:g}".replace("e+0", "e")
+
+
+def _largest(chart: Chart) -> float:
+    values: Iterable[float] = (
+        value.median
+        for panel in chart.panels
+        for series in panel.series
+        for value in series.values
+        if value is not None
+    )
+    return max(values, default=0.0)
+
+
+def _height(chart: Chart, value: float) -> str:
+    """Return the place of a value, at the edge if it lies beyond."""
+    least = math.floor(math.log(chart.least, chart.base))
+    most = math.ceil(math.log(chart.most, chart.base) - 1e-9)
+    power = most if math.isinf(value) else math.log(max(value, 1e-300), chart.base)
+    share = (min(max(power, least), most) - least) / (most - least)
+    return _short(_BOTTOM - share * (_BOTTOM - _TOP))
+
+
+def _short(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def _render(**figure: Any) -> str:  # noqa: ANN401 - what the template shows
+    return environment().get_template("chart.svg.jinja").render(figure=figure) + "\n"
