@@ -181,9 +181,9 @@ def _trace(chart: Chart, series: Series, across: Sequence[float]) -> dict[str, A
     return {
         "name": printable(series.name),
         "number": chart.names.index(series.name) % _STYLES,
-        "line": f"M{'L'.join(f'{x} {y}' for x, y, _, _ in places)}",
-        "dots": "".join(f"M{x} {y}h0" for x, y, _, _ in places),
-        "spread": "".join(f"M{x} {high}V{low}" for x, _, high, low in places if high != low),
+        "line": f"M{'L'.join(f'{x:g} {y:g}' for x, y, _, _ in places)}",
+        "dots": "".join(f"M{x:g} {y:g}h0" for x, y, _, _ in places),
+        "spread": "".join(f"M{x:g} {high:g}V{low:g}" for x, _, high, low in places if high != low),
     }
 
 
@@ -219,7 +219,7 @@ def _largest(chart: Chart) -> float:
     return max(values, default=0.0)
 
 
-def _height(chart: Chart, value: float) -> str:
+def _height(chart: Chart, value: float) -> float:
     """Return the place of a value, at the edge if it lies beyond."""
     least = math.floor(math.log(chart.least, chart.base))
     most = math.ceil(math.log(chart.most, chart.base) - 1e-9)
@@ -228,9 +228,10 @@ def _height(chart: Chart, value: float) -> str:
     return _short(_BOTTOM - share * (_BOTTOM - _TOP))
 
 
-def _short(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
+def _short(number: float) -> float:
+    return round(number, 1)
 
 
 def _render(**figure: Any) -> str:  # noqa: ANN401 - what the template shows
+    figure = {"style": "", "title": "", "legend": (), **figure}
     return environment().get_template("chart.svg.jinja").render(figure=figure) + "\n"
