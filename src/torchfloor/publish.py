@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from torchfloor.matrix import Matrix
     from torchfloor.record import Record
 
-__all__ = ["Published", "earlier_plan", "publish_records", "published_evidence", "published_plan", "render_documents", "write_document"]
+__all__ = [
+    "Published",
+    "earlier_plan",
+    "publish_records",
+    "published_evidence",
+    "published_plan",
+    "render_documents",
+    "write_document",
+]
 
 
 _MAX_PLAN = 64 * 2**20

@@ -13,7 +13,7 @@ from torchfloor.output import printable
 from torchfloor.report.template import TEMPLATES, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from torchfloor.report.model import Grid
     from torchfloor.report.series import Chart, Panel, Series
@@ -93,7 +93,7 @@ def draw_strip(grid: Grid, title: str, theme: str = "") -> str:
     Returns:
         SVG.
     """
-    width = max(_WIDTH * 2, 118 * len(grid.columns))
+    width = max(_WIDTH * _ACROSS, 118 * len(grid.columns))
     step = width / len(grid.columns)
     releases = [
         {"at": _short(n * step + 2), "label": _fit(printable(column), step)}
@@ -142,9 +142,7 @@ def _legend(chart: Chart, width: int) -> list[dict[str, Any]]:
         taken = 60 + len(name) * _LETTER
         if entries and left + taken > width:
             left, top = 10.0, top + 20
-        entries.append(
-            {"left": _short(left), "top": top, "name": name, "number": number % _STYLES}
-        )
+        entries.append({"left": _short(left), "top": top, "name": name, "number": number % _STYLES})
         left += taken
     return entries
 
@@ -156,6 +154,7 @@ def _style(theme: str) -> str:
 
 def _place(chart: Chart, panel: Panel) -> dict[str, Any]:
     """Turn a panel's values into coordinates."""
+    scale = _Scale(chart)
     step = (_RIGHT - _LEFT) / max(1, len(chart.releases))
     across = [_LEFT + (n + 0.5) * step for n in range(len(chart.releases))]
     every = -(-len(across) // _LABELS)
@@ -165,19 +164,19 @@ def _place(chart: Chart, panel: Panel) -> dict[str, Any]:
         "left": _LEFT,
         "right": _RIGHT,
         "bottom": _BOTTOM,
-        "ticks": _ticks(chart),
+        "ticks": _ticks(chart, scale),
         "releases": [{"at": _short(across[n]), "label": chart.releases[n]} for n in labelled],
-        "series": [_trace(chart, series, across) for series in panel.series],
+        "series": [_trace(chart, series, across, scale) for series in panel.series],
     }
 
 
-def _trace(chart: Chart, series: Series, across: Sequence[float]) -> dict[str, Any]:
+def _trace(chart: Chart, series: Series, across: Sequence[float], scale: _Scale) -> dict[str, Any]:
     """Draw medians as a line with dots, and the middle half around each as a bar."""
     places = [
-        (_short(x), _height(chart, value.median), _height(chart, value.high), _height(chart, value.low))
+        (_short(x), *map(scale.height, (value.median, value.high, value.low)))
         for x, value in zip(across, series.values, strict=True)
         if value is not None
-    ]  # fmt: skip
+    ]
     return {
         "name": printable(series.name),
         "number": chart.names.index(series.name) % _STYLES,
@@ -187,45 +186,46 @@ def _trace(chart: Chart, series: Series, across: Sequence[float]) -> dict[str, A
     }
 
 
-def _ticks(chart: Chart) -> list[dict[str, Any]]:
-    first = math.floor(math.log(chart.least, chart.base))
-    last = math.ceil(math.log(chart.most, chart.base) - 1e-9)
-    every = -(-(last - first) // 6)
-    marks = [n for n in range(first, last + 1) if n % every == 0 or n == last]
+class _Scale:
+    """Where values of a chart stand: the lines of its scale, and what lies between."""
+
+    def __init__(self, chart: Chart) -> None:
+        self.first = math.floor(math.log(chart.least, chart.base) + 1e-9)
+        self.last = math.ceil(math.log(chart.most, chart.base) - 1e-9)
+        self._log = math.log(chart.base)
+
+    def height(self, value: float) -> float:
+        """Return the place of a value, at the edge if it lies beyond."""
+        power = math.log(value) / self._log if 0 < value < math.inf else value - 1
+        inside = min(max(power, self.first), self.last) if value else self.first
+        share = (inside - self.first) / (self.last - self.first)
+        return _short(_BOTTOM - share * (_BOTTOM - _TOP))
+
+
+def _ticks(chart: Chart, scale: _Scale) -> list[dict[str, Any]]:
+    every = -(-(scale.last - scale.first) // 6)
+    powers = range(scale.first, scale.last + 1)
     return [
         {
-            "at": _height(chart, float(chart.base) ** n),
-            "label": chart.mark if n == 0 and len(chart.mark) < _LABELS // 2 else _label(chart, n),
-            "mark": n == 0,
+            "at": scale.height(float(chart.base) ** power),
+            "label": _label(chart, power, scale),
+            "mark": power == 0,
         }
-        for n in marks
+        for power in powers
+        if power % every == 0 or power == scale.last
     ]
 
 
-def _label(chart: Chart, power: int) -> str:
-    value = float(chart.base) ** power
-    beyond = "≥" if value >= chart.most and math.isinf(_largest(chart)) else ""
-    return f"{beyond}{value:g}".replace("e+0", "e")
+def _label(chart: Chart, power: int, scale: _Scale) -> str:
+    if power == 0 and len(chart.mark) * _LETTER < _LEFT:
+        return printable(chart.mark)
+    beyond = "≥" if power == scale.last and _reaches_beyond(chart) else ""
+    return f"{beyond}{float(chart.base) ** power:g}"
 
 
-def _largest(chart: Chart) -> float:
-    values: Iterable[float] = (
-        value.median
-        for panel in chart.panels
-        for series in panel.series
-        for value in series.values
-        if value is not None
-    )
-    return max(values, default=0.0)
-
-
-def _height(chart: Chart, value: float) -> float:
-    """Return the place of a value, at the edge if it lies beyond."""
-    least = math.floor(math.log(chart.least, chart.base))
-    most = math.ceil(math.log(chart.most, chart.base) - 1e-9)
-    power = most if math.isinf(value) else math.log(max(value, 1e-300), chart.base)
-    share = (min(max(power, least), most) - least) / (most - least)
-    return _short(_BOTTOM - share * (_BOTTOM - _TOP))
+def _reaches_beyond(chart: Chart) -> bool:
+    values = (value for panel in chart.panels for s in panel.series for value in s.values)
+    return any(value is not None and value.high > chart.most for value in values)
 
 
 def _short(number: float) -> float:

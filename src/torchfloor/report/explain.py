@@ -62,7 +62,9 @@ def _print_section(section: Section, console: Console) -> None:
         console.print(Text(printable(section.text).rstrip()), soft_wrap=True)
 
 
-def _print_pairs(rows: tuple[tuple[str, ...], ...] | list[tuple[str, ...]], console: Console) -> None:
+def _print_pairs(
+    rows: tuple[tuple[str, ...], ...] | list[tuple[str, ...]], console: Console
+) -> None:
     """Print names and what they are; nothing is cut, and nothing broken that may be copied."""
     width = max((len(row[0]) for row in rows), default=0)
     for name, told in rows:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Chart", "Panel", "Series", "Spread", "make_charts"]
 
 
+_MOST = 120
+"""Releases in a chart, the newest: more would stand closer than can be seen."""
+
+
 class Spread(msgspec.Struct, frozen=True):
     """A value, and the middle half of what was measured around it; infinity is unbounded."""
 
@@ -74,11 +78,13 @@ def make_charts(report: Report, records: Iterable[Record]) -> tuple[Chart, ...]:
         records: The evidence.
 
     Returns:
-        The charts that have something to show.
+        The charts that have something to show; of very many releases, the newest.
     """
     planned = {row.cell for row in report.rows}
     ran = [record for record in records if record.cell in planned and record.probes]
     ran.sort(key=lambda record: record.version)
+    drawn = {*_releases(ran)[-_MOST:]}
+    ran = [record for record in ran if record.release in drawn]
     charts = (_speed(report, ran), _errors(report, ran))
     return tuple(chart for chart in charts if chart.panels)
 

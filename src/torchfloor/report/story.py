@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from torchfloor.report.model import Row, show_number
+from torchfloor.report.model import LEFT_OUT, Row, show_number
 from torchfloor.space import in_bytes
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ def tell_stories(rows: Iterable[Row], records: Iterable[Record]) -> Iterator[Sto
 
 
 def _sections(row: Row, record: Record | None) -> Iterator[Section]:
-    told = [] if record is None else [*_failure(record), *_evidence(record), *_origin(record)]
+    told = [] if record is None else [*_failure(record)]
+    if row.outcome not in LEFT_OUT:
+        told.append(Section("Run it again", text=f'nox -s "compat({row.cell})" -- --fresh'))
+    told += [] if record is None else [*_evidence(record), *_origin(record)]
     yield from (section for section in told if section.rows or section.text)
-    if row.outcome not in {"not-run", "unavailable"}:
-        yield Section("Run it again", text=f'nox -s "compat({row.cell})" -- --fresh')
 
 
 def _failure(record: Record) -> list[Section]:
@@ -79,27 +80,29 @@ def _failure(record: Record) -> list[Section]:
 
 
 def _evidence(record: Record) -> list[Section]:
-    """Show what the probes found."""
+    """Show what the probes found, and where."""
     baseline = record.ratios[0].baseline if record.ratios else ""
     timings = ("input", "call", "median", "fastest", "middle half", "rounds")
     return [
-        Section("Paths", ("call", "path", "entry points", "operators"), _paths(record)),
+        Section("Environment", rows=_environment(record)),
         Section(
             "Capabilities",
             ("capability", "call", "dtype", "largest error", "tolerance", "result"),
             _matches(record),
         ),
-        Section("Probes that did not pass", ("probe", "outcome", "message"), _probes(record)),
         Section(
-            f"Time over {baseline}'s", ("input", "call", "median", "middle half", "time"),
+            f"Time over {baseline}'s",
+            ("input", "call", "median", "middle half", "time"),
             _ratios(record),
         ),
         Section("Timings, single-threaded", timings, _timings(record)),
+        Section("Paths", ("call", "path", "entry points", "operators"), _paths(record)),
         Section(
             "The unguarded operator",
             ("capability", "dtype", "verdict", "largest error", "tolerance", "message"),
             _raw(record),
         ),
+        Section("Probes that did not pass", ("probe", "outcome", "message"), _probes(record)),
         Section("Its interface", rows=tuple((note.key, note.value) for note in record.notes)),
     ]
 
@@ -183,7 +186,6 @@ def _origin(record: Record) -> list[Section]:
     """Show where the evidence comes from."""
     return [
         Section("Wheel", rows=_wheel(record.identity)),
-        Section("Environment", rows=_environment(record)),
         Section("Packages", rows=_packages(record)),
         Section("Provenance", rows=_provenance(record)),
     ]

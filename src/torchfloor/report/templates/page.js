@@ -79,7 +79,7 @@ async function unpack(number) {
 }
 
 function table(section) {
-  const made = make("table");
+  const made = make("table", undefined, section.columns.length ? {} : { class: "facts-table" });
   made.append(make("caption", section.title, { class: "unseen" }));
   if (section.columns.length) {
     const head = make("tr");
@@ -138,8 +138,9 @@ async function show() {
   }
   title.textContent = cell.id;
   try {
-    const told = (await unpack(Number(cell.dataset.chunk)))[cell.id];
-    story.replaceChildren(...summary(told.row), ...told.sections.map(part));
+    const { rows, sections } = await unpack(Number(cell.dataset.chunk));
+    const told = sections.filter(([name]) => name === cell.id).sort(([, a], [, b]) => a - b);
+    story.replaceChildren(...summary(rows[cell.id]), ...told.map(([, , section]) => part(section)));
   } catch {
     const hint = `This browser cannot unpack it; in a terminal: torchfloor explain ${cell.id}`;
     story.replaceChildren(make("p", hint));
