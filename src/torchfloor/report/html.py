@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from torchfloor.report.badge import make_badge, render_badge
 from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
-from torchfloor.report.model import LEFT_OUT, Evidence, Report, Row, make_report
+from torchfloor.report.model import LEFT_OUT, Evidence, Grid, Report, Row, make_report
 from torchfloor.report.series import make_charts
 from torchfloor.report.story import Story, tell_stories
 from torchfloor.report.template import TEMPLATES, environment
@@ -28,6 +28,8 @@ __all__ = ["render_charts", "render_html", "render_site"]
 
 _CHUNK = 64
 """Stories that are packed together: about what a browser unpacks in no time."""
+_STRETCHES = 40
+"""Columns of a table on the page; its last ones are about the newest releases."""
 _MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
 _OUTCOMES = {
     "compatible": ("✓", "every probe ran and passed"),
@@ -68,7 +70,9 @@ def render_charts(evidence: Evidence, report: Report) -> dict[str, str]:
         for chart in make_charts(report, evidence.records):
             files[f"{chart.name}-{theme}.svg"] = draw_chart(chart, theme)
         if report.signatures.rows:
-            files[f"interface-{theme}.svg"] = draw_strip(report.signatures, _strip(report), theme)
+            files[f"interface-{theme}.svg"] = draw_strip(
+                _newest(report.signatures), _strip(report), theme
+            )
     return files
 
 
@@ -86,6 +90,9 @@ def render_html(evidence: Evidence, report: Report) -> str:
     script = _read("page.js")
     return environment().get_template("index.html.jinja").render(
         report=report,
+        capabilities=_newest(report.capabilities),
+        raw=_newest(report.raw),
+        signatures=_newest(report.signatures),
         name="PyTorch" if report.package == "torch" else report.package,
         badge=make_badge(report),
         outcomes=_OUTCOMES,
@@ -94,7 +101,7 @@ def render_html(evidence: Evidence, report: Report) -> str:
         parts=_parts(report),
         paths=sorted({row.path for row in report.rows} - {""}),
         charts=[_figure(chart) for chart in make_charts(report, evidence.records)],
-        strip=Markup(draw_strip(report.signatures, _strip(report)))  # noqa: S704 - drawn escaped
+        strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
         if report.signatures.rows
         else "",
         chunks=list(_pack(tell_stories(report.rows, evidence.records))),
@@ -107,6 +114,11 @@ def render_html(evidence: Evidence, report: Report) -> str:
 
 def _strip(report: Report) -> str:
     return f"The interface of {report.raw_subject}, by release"
+
+
+def _newest(grid: Grid) -> Grid:
+    rows = tuple((name, texts[-_STRETCHES:]) for name, texts in grid.rows)
+    return Grid(grid.columns[-_STRETCHES:], rows)
 
 
 def _figure(chart: Chart) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -201,6 +202,7 @@ def _largest_error(record: Record, subject: str) -> str:
     return f"{show_number(worst.error)} of {show_number(worst.tolerance)}{where}"
 
 
+@lru_cache(maxsize=4096)
 def show_number(error: float | None) -> str:
     """Write an error for a reader; None is one without bounds."""
     if error is None:
