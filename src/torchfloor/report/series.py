@@ -105,7 +105,7 @@ def _speed(report: Report, records: Sequence[Record]) -> Chart:
     drawn = [v for panel in panels for s in panel.series for v in s.values if v is not None]
     return Chart(
         name="speed",
-        title=f"Time of each path over {report.baseline}'s, by release (lower is faster)",
+        title=f"Time of each path / {report.baseline}, by release (lower is faster)",
         mark=report.baseline,
         releases=_releases(records),
         panels=panels,

@@ -91,7 +91,7 @@ def _evidence(record: Record) -> list[Section]:
             _matches(record),
         ),
         Section(
-            f"Time over {baseline}'s",
+            f"Time / {baseline}",
             ("input", "call", "median", "middle half", "time"),
             _ratios(record),
         ),

@@ -9,7 +9,7 @@ const make = (tag, text, attributes = {}) => {
 };
 
 // The matrix: a row is shown if one of its cells is; the first of very many are shown first.
-const LIMIT = 200;
+const LIMIT = 100;
 const rows = all(".matrix tbody tr:not(.part)").map((element) => ({
   element,
   cells: all("td[data-chunk]", element).map((cell) => ({
