@@ -75,4 +75,4 @@ def test_the_page_of_the_published_evidence_is_written_into_a_folder(
     folder = tmp_path / "site"
     assert main([*published[:2], "report", "--published", "--page", str(folder)]) == 0
     assert BAD.id in (folder / "index.html").read_text("utf-8")
-    assert json.loads((folder / "badge.json").read_text("utf-8"))["color"] == "red"
+    assert json.loads((folder / "badge.json").read_text("utf-8"))["schemaVersion"] == 1
