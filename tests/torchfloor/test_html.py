@@ -28,7 +28,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \"'&"
 OLD = make_cell("0.9", promised=False)
 FIRST, SECOND = make_cell("1.0"), make_cell("1.1")
 ABSENT = make_cell("1.0", "cuda", status="not-run", reason="no CUDA device on this machine")
-CELLS = (OLD, FIRST, ABSENT, SECOND)
+CELLS = (OLD, FIRST, SECOND, ABSENT)
 
 
 def full(cell: Cell, error: float | None = 4e-7, **changes: Any) -> Record:  # noqa: ANN401 - any field

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from markupsafe import Markup
+from packaging.version import Version
 
 from torchfloor.report.badge import make_badge, render_badge
 from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
@@ -139,9 +140,9 @@ def _parts(report: Report) -> list[tuple[bool, list[dict[str, Any]]]]:
     """Sort cells into the lines of the matrix, newest release first, at the floor in two."""
     lines: list[dict[str, Any]] = []
     chunk = {row.cell: n // _CHUNK for n, row in enumerate(report.rows)}
-    newest_first = sorted(range(len(report.rows)), key=lambda n: -n)
+    newest_first = sorted(report.rows, key=lambda row: Version(row.release), reverse=True)
     for (release, promised), group in groupby(
-        (report.rows[n] for n in newest_first), key=lambda row: (row.release, row.promised)
+        newest_first, key=lambda row: (row.release, row.promised)
     ):
         lines += [
             {"release": release, "promised": promised, "cells": cells, "chunk": chunk}
