@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #   "filelock>=3.15",
+#   "jinja2>=3.1.6",
 #   "msgspec>=0.19",
 #   "nox[uv]>=2026.8",
 #   "packaging>=25",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,12 @@ from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output
-from torchfloor.publish import published_report
+from torchfloor.publish import published_evidence, write_document
 from torchfloor.records import read_records
+from torchfloor.report.explain import print_story
 from torchfloor.report.markdown import render_page
+from torchfloor.report.model import make_report
+from torchfloor.report.story import tell_stories
 from torchfloor.report.terminal import Terminal, print_report
 from torchfloor.wheels import DEFAULT
 from torchfloor.workspace import Workspace, choose
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torchfloor.plan import Cell
-    from torchfloor.report.model import Report
+    from torchfloor.report.model import Evidence
     from torchfloor.storage import Storage
 
 __all__ = ["main"]
@@ -98,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_evidence(report)
     report.add_argument("--json", action="store_true", help="print JSON")
     report.add_argument("--markdown", action="store_true", help="print COMPATIBILITY.md")
+    report.add_argument("--page", metavar="FOLDER", type=Path, help="write the page into a folder")
+
+    explain = _command(commands, "explain", _explain, "tell what is known of one cell")
+    explain.add_argument("cell", metavar="CELL", help="its identifier")
+    _add_evidence(explain)
+    explain.add_argument("--json", action="store_true", help="print JSON")
 
     verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
     _add_evidence(verdict)
@@ -202,8 +212,11 @@ def _run_cell(
 
 
 def _report(options: argparse.Namespace) -> int:
-    report = _read_report(options)
-    if options.json:
+    evidence = _read_evidence(options)
+    report = make_report(*evidence)
+    if options.page:
+        _write_page(evidence, options.page)
+    elif options.json:
         _print_json(report)
     elif options.markdown:
         _print_document(render_page(report).encode())
@@ -212,8 +225,34 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _write_page(evidence: Evidence, folder: Path) -> None:
+    # As in workspace.py: only who renders needs templates.
+    from torchfloor.report.html import render_site  # noqa: PLC0415
+
+    for name, text in render_site(evidence).items():
+        write_document(folder / name, text)
+    print(f"Written: {folder / 'index.html'}, and the badge and charts beside it")  # noqa: T201
+
+
+def _explain(options: argparse.Namespace) -> int:
+    evidence = _read_evidence(options)
+    known = [cell.id for cell in evidence.plan.cells]
+    if options.cell not in known:
+        near = get_close_matches(options.cell, known, cutoff=0.5)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        msg = f"no cell {options.cell} in the plan{hint}; `torchfloor plan` lists them"
+        raise TorchfloorError(msg)
+    rows = [row for row in make_report(*evidence).rows if row.cell == options.cell]
+    story = next(tell_stories(rows, evidence.records))
+    if options.json:
+        _print_json(story)
+    else:
+        print_story(story, Terminal())
+    return 0 if story.row.verified else NoEvidenceError.exit_code
+
+
 def _verdict(options: argparse.Namespace) -> int:
-    report = _read_report(options)
+    report = make_report(*_read_evidence(options))
     verdict = report.verdict
     if options.json:
         _print_json(verdict)
@@ -225,7 +264,7 @@ def _verdict(options: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-def _read_report(options: argparse.Namespace) -> Report:
+def _read_evidence(options: argparse.Namespace) -> Evidence:
     matrix = read_matrix(options.matrix)
     if not options.published:
         workspace = Workspace(matrix)
@@ -234,8 +273,8 @@ def _read_report(options: argparse.Namespace) -> Report:
             raise NoEvidenceError(msg)
         for error in read_records(workspace.records)[1]:
             print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201
-        return workspace.report()
-    return published_report(matrix)
+        return workspace.evidence()
+    return published_evidence(matrix)
 
 
 def _version(text: str) -> Version:

@@ -11,9 +11,9 @@ from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
 from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.plan import Plan, is_cell_name
 from torchfloor.provenance import Inputs
-from torchfloor.records import NO_RECORDS, read_records, write_atomically, write_record
-from torchfloor.report.markdown import render_block, render_page, replace_block
-from torchfloor.report.model import Report, make_report
+from torchfloor.records import NO_RECORDS, read_records, storing, write_atomically, write_record
+from torchfloor.report.markdown import RENDERED, render_block, render_page, replace_block
+from torchfloor.report.model import Evidence, Report, make_report
 from torchfloor.unasked import complete, stand_in
 from torchfloor.verdict import name_cells
 
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from torchfloor.matrix import Matrix
     from torchfloor.record import Record
 
-__all__ = ["Published", "earlier_plan", "publish_records", "published_plan", "render_documents"]
+__all__ = [
+    "Published",
+    "earlier_plan",
+    "publish_records",
+    "published_evidence",
+    "published_plan",
+    "render_documents",
+    "write_document",
+]
 
 
 _MAX_PLAN = 64 * 2**20
@@ -228,6 +236,18 @@ def published_report(matrix: Matrix) -> Report:
         matrix: Names the repository, and what the evidence must have been made from.
 
     Raises:
+        NoEvidenceError: As `published_evidence`, whose other errors it raises as well.
+    """
+    return make_report(*published_evidence(matrix))
+
+
+def published_evidence(matrix: Matrix) -> Evidence:
+    """Read the published plan and its records.
+
+    Args:
+        matrix: Names the repository, and what the evidence must have been made from.
+
+    Raises:
         NoEvidenceError: If nothing has been published.
         ConfigError: If the published plan or timeline is damaged, or about something else.
         RecordError: If records are damaged, or the plan does not know them; all are named.
@@ -243,7 +263,7 @@ def published_report(matrix: Matrix) -> Report:
     ]
     if mistakes:
         raise RecordError("\n".join(f"evidence/{mistake}" for mistake in mistakes))
-    return make_report(plan, records, Inputs(matrix), static.read_static(matrix))
+    return Evidence(plan, records, Inputs(matrix), static.read_static(matrix))
 
 
 def render_documents(matrix: Matrix) -> dict[Path, str]:
@@ -259,9 +279,26 @@ def render_documents(matrix: Matrix) -> dict[Path, str]:
         ConfigError: If README.md has no place for the short table.
         NoEvidenceError: As `published_report`, whose other errors it raises as well.
     """
-    report = published_report(matrix)
+    # Templates take their time to load; only who renders needs them.
+    from torchfloor.report.html import render_charts  # noqa: PLC0415
+
+    evidence = published_evidence(matrix)
+    report = make_report(*evidence)
+    charts = render_charts(evidence, report)
     readme = matrix.root / "README.md"
     return {
         matrix.root / "COMPATIBILITY.md": render_page(report),
-        readme: replace_block(readme, render_block(report)),
+        readme: replace_block(readme, render_block(report, [*charts])),
+        **{matrix.root / RENDERED / name: text for name, text in charts.items()},
     }
+
+
+def write_document(file: Path, text: str) -> None:
+    """Write a generated file, and the folder it lies in.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    with storing(file.parent):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, text.encode())

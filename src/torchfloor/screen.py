@@ -176,13 +176,13 @@ def _with_evidence_from_elsewhere(workspace: Workspace, selected: Collection[str
 
 
 def _write_table(workspace: Workspace, console: Console) -> int:
-    """Write the table once more: a run that was killed may have left the last cell out."""
+    """Write table and page once more: a run that was killed may have left the last cell out."""
     try:
         workspace.render()
     except TorchfloorError as error:
         console.print(f"Not written: {error}", style="red", markup=False, soft_wrap=True)
         return error.exit_code
-    files = ("records/", "logs/", "COMPATIBILITY.md")
+    files = ("records/", "logs/", "COMPATIBILITY.md", "index.html")
     written = ", ".join(f"{workspace.folder.name}/{name}" for name in files)
     console.print(f"Written: {written}", style="dim", soft_wrap=True)
     return 0

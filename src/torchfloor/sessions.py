@@ -31,7 +31,7 @@ from torchfloor.errors import TorchfloorError, unfinished
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output, printable
-from torchfloor.publish import publish_records, published_report, render_documents
+from torchfloor.publish import publish_records, published_report, render_documents, write_document
 from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
 from torchfloor.scouting import define_scouting
@@ -233,7 +233,7 @@ def _define_publish(workspace: Workspace, plan: Plan) -> None:
             for note in (*notes, *publish_static(workspace.matrix, plan.releases)):
                 session.warn(note)
             for file, text in render_documents(workspace.matrix).items():
-                write_atomically(file, text.encode())
+                write_document(file, text)
         except TorchfloorError as error:
             session.error(unfinished(error))
         report = published_report(workspace.matrix)
@@ -273,7 +273,7 @@ def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
             hint = "run `nox -s docs` and commit the result"
             session.error(f"{names} {verb} from what the evidence says; {hint}")
         for file in differing:
-            write_atomically(file, rendered[file].encode())
+            write_document(file, rendered[file])
             session.log(f"rendered {file.name}")
         if workspace.matrix.names and report.timeline is None:
             session.warn("no timeline of the matrix's names is published: run `nox -s publish`")

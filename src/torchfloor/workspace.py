@@ -29,7 +29,7 @@ from torchfloor.records import (
     write_record,
 )
 from torchfloor.report.markdown import render_page
-from torchfloor.report.model import Report, make_report
+from torchfloor.report.model import Evidence, Report, make_report
 from torchfloor.static import known_static
 from torchfloor.unasked import complete
 
@@ -190,18 +190,26 @@ class Workspace:
         published, _ = read_records(self.matrix.root / "evidence")
         return [*published, *read_records(self.records)[0]]
 
+    def evidence(self) -> Evidence:
+        """Read what this workspace knows."""
+        records, _ = read_records(self.records)
+        return Evidence(self.plan(pinned=True), records, self.inputs, known_static(self.matrix))
+
     def report(self) -> Report:
         """Bring what this workspace knows into one model."""
-        records, _ = read_records(self.records)
-        static = known_static(self.matrix)
-        return make_report(self.plan(pinned=True), records, self.inputs, static)
+        return make_report(*self.evidence())
 
-    def render(self) -> Path:
-        """Write the table of what is known so far; several processes may do so at once."""
-        target = self.folder / "COMPATIBILITY.md"
-        with storing(target), FileLock(self.folder / "render.lock"):
-            write_atomically(target, render_page(self.report()).encode())
-        return target
+    def render(self) -> None:
+        """Write table and page of what is known so far; several processes may do so at once."""
+        # Templates take their time to load; only who renders needs them.
+        from torchfloor.report.html import render_html  # noqa: PLC0415
+
+        table, page = (self.folder / name for name in ("COMPATIBILITY.md", "index.html"))
+        with storing(table), FileLock(self.folder / "render.lock"):
+            evidence = self.evidence()
+            report = make_report(*evidence)
+            write_atomically(table, render_page(report).encode())
+            write_atomically(page, render_html(evidence, report).encode())
 
     def sweep(self) -> None:
         """Remove what a killed run has left: processes, environments, files half written."""

@@ -26,6 +26,7 @@ from torchfloor.publish import (
     published_plan,
     published_report,
     render_documents,
+    write_document,
 )
 from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
@@ -115,7 +116,7 @@ def test_evidence_for_another_floor_is_told_with_both(matrix: Matrix) -> None:
 def test_documents_are_rendered_from_the_published_evidence(matrix: Matrix) -> None:
     publish_records(matrix, PLAN, [make_record(CELL), make_record(OTHER)])
     documents = {file.name: text for file, text in render_documents(matrix).items()}
-    assert set(documents) == {"COMPATIBILITY.md", "README.md"}
+    assert set(documents) == {"COMPATIBILITY.md", "README.md", "badge.json"}
     assert documents["COMPATIBILITY.md"].startswith("# Compatibility\n")
     readme = documents["README.md"]
     assert readme.startswith(f"# dep\n{BEGIN}\n**Requires dep 1.0 or later.**")
@@ -126,7 +127,7 @@ def test_rendering_what_was_written_changes_nothing(matrix: Matrix) -> None:
     publish_records(matrix, PLAN, [make_record(CELL), make_record(OTHER)])
     first = render_documents(matrix)
     for file, text in first.items():
-        file.write_text(text, "utf-8")
+        write_document(file, text)
     assert render_documents(matrix) == first
 
 

@@ -10,17 +10,21 @@ from torchfloor.output import printable
 from torchfloor.report.model import LEFT_OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from torchfloor.agreement import Agreement, NameRow
     from torchfloor.report.model import Grid, Report, Row
 
-__all__ = ["render_block", "render_page", "replace_block"]
+__all__ = ["RENDERED", "render_block", "render_page", "replace_block"]
 
 BEGIN = "<!-- torchfloor: begin (generated, do not edit) -->"
 END = "<!-- torchfloor: end -->"
 
+RENDERED = "evidence/rendered"
+"""Folder of the badge and the charts, relative to README.md."""
+_CHARTS = {"speed": "Time by release", "errors": "Largest error by release"}
+"""Those that README.md shows, and what a reader is told who does not see them."""
 _MARKUP = re.compile(r"[\\`*\[\]<|&~]|(?<!\w)_|_(?!\w)")
 """What Markdown gives a meaning; an underscore within a word has none."""
 _MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
@@ -61,8 +65,13 @@ def render_page(report: Report) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def render_block(report: Report) -> str:
-    """Render the short form that stands in README.md, without its markers."""
+def render_block(report: Report, charts: Collection[str] = ()) -> str:
+    """Render the short form that stands in README.md, without its markers.
+
+    Args:
+        report: The model.
+        charts: Names of the files in `RENDERED` that it may show.
+    """
     verdict = report.verdict
     lines = [
         f"**Requires PyTorch {verdict.declared} or later.** {verdict.sentence}"
@@ -70,8 +79,19 @@ def render_block(report: Report) -> str:
         else f"**Requires {report.package} {verdict.declared} or later.** {verdict.sentence}",
         "",
         _table(("release", "flavour", "path", "outcome"), _short_rows(_known(report))),
+        *(_picture(name, told) for name, told in _CHARTS.items() if f"{name}-dark.svg" in charts),
     ]
     return "\n".join(lines)
+
+
+def _picture(name: str, told: str) -> str:
+    """Show a chart in the colours of the reader's ground."""
+    file = f"{RENDERED}/{name}"
+    return f"""
+<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="{file}-dark.svg">
+  <img alt="{told}; COMPATIBILITY.md has the figures" src="{file}-light.svg">
+</picture>"""
 
 
 def replace_block(file: Path, block: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from functools import lru_cache
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -23,10 +24,26 @@ if TYPE_CHECKING:
     from torchfloor.record import RawMatch, Record
     from torchfloor.static import StaticEvidence
 
-__all__ = ["LEFT_OUT", "Grid", "Report", "Row", "make_report"]
+__all__ = ["LEFT_OUT", "Evidence", "Grid", "Report", "Row", "make_report", "show_number"]
 
 LEFT_OUT: tuple[Known, ...] = ("not-run", "unavailable")
 """Outcomes that say nothing about a release: shown apart, so that they never look like a no."""
+
+
+class Evidence(NamedTuple):
+    """What a report is made from.
+
+    Attributes:
+        plan: The planned cells.
+        records: Their evidence.
+        inputs: What it must have been made from, or None if that does not matter.
+        static: What wheels say of the matrix's names, or None if that was not published.
+    """
+
+    plan: Plan
+    records: Sequence[Record]
+    inputs: Inputs | None = None
+    static: StaticEvidence | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -197,10 +214,12 @@ def _largest_error(record: Record, subject: str) -> str:
         return ""
     worst = max(matches, key=lambda match: match.excess)
     where = f" ({worst.dtype})" if worst.dtype else ""
-    return f"{_number(worst.error)} of {_number(worst.tolerance)}{where}"
+    return f"{show_number(worst.error)} of {show_number(worst.tolerance)}{where}"
 
 
-def _number(error: float | None) -> str:
+@lru_cache(maxsize=4096)
+def show_number(error: float | None) -> str:
+    """Write an error for a reader; None is one without bounds."""
     if error is None:
         return "∞"
     return "0" if error == 0 else f"{error:.1e}"
@@ -262,7 +281,7 @@ def _raw(record: Record) -> dict[str, str]:
 def _raw_text(entry: RawMatch) -> str:
     if entry.verdict != "wrong":
         return entry.verdict
-    return f"wrong ({', '.join(filter(None, (_number(entry.error), entry.dtype)))})"
+    return f"wrong ({', '.join(filter(None, (show_number(entry.error), entry.dtype)))})"
 
 
 def _notes(record: Record) -> dict[str, str]:

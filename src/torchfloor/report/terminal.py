@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torchfloor.report.model import Report, Row
     from torchfloor.verdict import Verdict
 
-__all__ = ["Terminal", "print_report"]
+__all__ = ["STYLES", "Terminal", "print_report", "tell_outcome"]
 
-_STYLES = {
+STYLES = {
     "compatible": "green",
     "incompatible": "bold red",
     "errored": "red",
@@ -59,7 +59,7 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
     table.width = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
     console.print(table, crop=False)
     for outcome, told in _reasons(shown):
-        console.print(Text(told, style=_STYLES[outcome]), soft_wrap=True)
+        console.print(Text(told, style=STYLES[outcome]), soft_wrap=True)
     for line in report.left_out:
         console.print(Text(line, style="dim"), soft_wrap=True)
     for line in report.timeline.disagreements if report.timeline else ():
@@ -78,7 +78,7 @@ def _reasons(rows: Iterable[Row]) -> list[tuple[str, str]]:
     alike: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         if row.reason:
-            alike.setdefault((row.outcome, _outcome(row), row.reason), []).append(row.cell)
+            alike.setdefault((row.outcome, tell_outcome(row), row.reason), []).append(row.cell)
     return [
         (outcome, f"{name_cells(cells)} {told}: {reason}")
         for (outcome, told, reason), cells in alike.items()
@@ -92,7 +92,7 @@ def _table(rows: Iterable[Row], baseline: str) -> Table:
         table.add_column(Text(printable(heading)), no_wrap=True)
     for row in rows:
         texts = (row.cell, row.build, row.path, row.error, row.speed)
-        outcome = Text(_outcome(row), style=_STYLES[row.outcome])
+        outcome = Text(tell_outcome(row), style=STYLES[row.outcome])
         table.add_row(*(Text(printable(text) or "–") for text in texts), outcome)
     return table
 
@@ -111,5 +111,6 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
     console.print(Text(verdict.sentence, style=style), soft_wrap=True)
 
 
-def _outcome(row: Row) -> str:
+def tell_outcome(row: Row) -> str:
+    """Name an outcome, and say where it promises nothing."""
     return row.outcome if row.promised else f"{row.outcome} (below the floor)"

@@ -1,0 +1,195 @@
+"""The model as one self-contained page, and the files beside it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import re
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from markupsafe import Markup
+from packaging.version import Version
+
+from torchfloor.report.badge import make_badge, render_badge
+from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
+from torchfloor.report.model import LEFT_OUT, Evidence, Grid, Report, Row, make_report
+from torchfloor.report.series import make_charts
+from torchfloor.report.story import Story, tell_stories
+from torchfloor.report.template import TEMPLATES, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torchfloor.report.series import Chart
+
+__all__ = ["render_charts", "render_html", "render_site"]
+
+_CHUNK = 64
+"""Stories that are packed together: about what a browser unpacks in no time."""
+_STRETCHES = 40
+"""Columns of a table on the page; its last ones are about the newest releases."""
+_MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
+_OUTCOMES = {
+    "compatible": ("✓", "every probe ran and passed"),
+    "incompatible": ("✗", "a probe failed, or the subject could not be imported"),
+    "errored": ("!", "the installation or the machine failed, so nothing is known"),
+    "stale": ("↻", "there is evidence, but the code or the matrix have changed since"),
+    "missing": ("?", "planned, but no record came back"),
+    "not-run": ("○", "left out on purpose; nothing is known"),
+    "unavailable": ("∅", "no wheel for this flavour, platform or Python"),
+}
+
+
+def render_site(evidence: Evidence) -> dict[str, str]:
+    """Render what a published page consists of.
+
+    Args:
+        evidence: The plan and its records.
+
+    Returns:
+        The text of each file, by its name.
+    """
+    report = make_report(*evidence)
+    return {"index.html": render_html(evidence, report), **render_charts(evidence, report)}
+
+
+def render_charts(evidence: Evidence, report: Report) -> dict[str, str]:
+    """Render what other pages may show: the charts for both grounds, and the badge.
+
+    Args:
+        evidence: The plan and its records.
+        report: The model made from them.
+
+    Returns:
+        The text of each file, by its name; the same for the same evidence.
+    """
+    files = {"badge.json": render_badge(report)}
+    for theme in THEMES:
+        for chart in make_charts(report, evidence.records):
+            files[f"{chart.name}-{theme}.svg"] = draw_chart(chart, theme)
+        if report.signatures.rows:
+            files[f"interface-{theme}.svg"] = draw_strip(
+                _newest(report.signatures), _strip(report), theme
+            )
+    return files
+
+
+def render_html(evidence: Evidence, report: Report) -> str:
+    """Render the page: one file that asks for nothing else.
+
+    Args:
+        evidence: The plan and its records.
+        report: The model made from them.
+
+    Returns:
+        HTML. What came from outside is text in it, and the page allows no script but its own.
+    """
+    style = _style()
+    script = _read("page.js")
+    return environment().get_template("index.html.jinja").render(
+        report=report,
+        capabilities=_newest(report.capabilities),
+        raw=_newest(report.raw),
+        signatures=_newest(report.signatures),
+        name="PyTorch" if report.package == "torch" else report.package,
+        badge=make_badge(report),
+        outcomes=_OUTCOMES,
+        marks=_MARKS,
+        flavours=_flavours(report),
+        parts=_parts(report),
+        paths=sorted({row.path for row in report.rows} - {""}),
+        charts=[_figure(chart) for chart in make_charts(report, evidence.records)],
+        strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
+        if report.signatures.rows
+        else "",
+        chunks=list(_pack(tell_stories(report.rows, evidence.records))),
+        style=Markup(style),  # noqa: S704 - our own
+        script=Markup(script),  # noqa: S704 - our own
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )  # fmt: skip
+
+
+def _strip(report: Report) -> str:
+    return f"The interface of {report.raw_subject}, by release"
+
+
+def _newest(grid: Grid) -> Grid:
+    rows = tuple((name, texts[-_STRETCHES:]) for name, texts in grid.rows)
+    return Grid(grid.columns[-_STRETCHES:], rows)
+
+
+def _figure(chart: Chart) -> dict[str, Any]:
+    return {
+        "title": chart.title,
+        "legend": [(number % 4, name) for number, name in enumerate(chart.names)],
+        "panels": [Markup(drawn) for drawn in draw_panels(chart)],  # noqa: S704 - drawn escaped
+    }
+
+
+def _flavours(report: Report) -> dict[str, bool]:
+    """List the columns, and whether anything is known in them."""
+    known = {row.flavour for row in report.rows if row.outcome not in LEFT_OUT}
+    return {row.flavour: row.flavour in known for row in report.rows}
+
+
+def _parts(report: Report) -> list[tuple[bool, list[dict[str, Any]]]]:
+    """Sort cells into the lines of the matrix, newest release first, at the floor in two."""
+    lines: list[dict[str, Any]] = []
+    chunk = {row.cell: n // _CHUNK for n, row in enumerate(report.rows)}
+    newest_first = sorted(report.rows, key=lambda row: Version(row.release), reverse=True)
+    for (release, promised), group in groupby(
+        newest_first, key=lambda row: (row.release, row.promised)
+    ):
+        lines += [
+            {"release": release, "promised": promised, "cells": cells, "chunk": chunk}
+            for cells in _lines(group)
+        ]
+    return [(k, list(part)) for k, part in groupby(lines, key=lambda line: line["promised"])]
+
+
+def _lines(rows: Iterable[Row]) -> Iterator[dict[str, Row]]:
+    """Give a release a line more for each further Python of a flavour."""
+    columns: dict[str, list[Row]] = {}
+    for row in rows:
+        columns.setdefault(row.flavour, []).append(row)
+    for n in range(max(map(len, columns.values()))):
+        yield {flavour: found[n] for flavour, found in columns.items() if n < len(found)}
+
+
+def _pack(stories: Iterator[Story]) -> Iterator[str]:
+    """Pack stories so that thousands fit into a page; base64 holds nothing that is markup.
+
+    Sections of the same title stand together: what is alike must be near to be packed well.
+    """
+    while chunk := list(islice(stories, _CHUNK)):
+        parts = [
+            (story.row.cell, place, section)
+            for story in chunk
+            for place, section in enumerate(story.sections)
+        ]
+        parts.sort(key=lambda part: part[2].title)
+        content = {"rows": {story.row.cell: story.row for story in chunk}, "sections": parts}
+        packed = gzip.compress(msgspec.json.encode(content), compresslevel=5, mtime=0)
+        yield base64.b64encode(packed).decode()
+
+
+def _style() -> str:
+    """Put the colours of both grounds before the page's own style."""
+    light, dark = (
+        "".join(f"--{name}:{colour};" for name, colour in THEMES[theme].items())
+        for theme in ("light", "dark")
+    )
+    grounds = f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return f"{grounds}\n{_read('page.css')}\n{_read('chart.css')}"
+
+
+def _read(name: str) -> str:
+    return re.sub(r"\r\n?", "\n", (TEMPLATES / name).read_text("utf-8"))
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
