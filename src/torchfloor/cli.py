@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from torchfloor import __version__, record, screen
+from torchfloor.changes import compare
 from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output
 from torchfloor.publish import published_report
 from torchfloor.records import read_records
+from torchfloor.report.changes import print_changes, render_changes
 from torchfloor.report.markdown import render_page
 from torchfloor.report.terminal import Terminal, print_report
+from torchfloor.snapshot import read_snapshot
 from torchfloor.workspace import Workspace, choose
 
 if TYPE_CHECKING:
@@ -97,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
+
+    changes = _command(commands, "changes", _changes, "say what changed; 1 if it is a regression")
+    which = "a folder of records, or a git revision of evidence/"
+    changes.add_argument("old", metavar="OLD", help=f"the baseline: {which}")
+    changes.add_argument("new", metavar="NEW", help="what to compare with it: the same")
+    changes.add_argument("--json", action="store_true", help="print JSON")
+    changes.add_argument("--markdown", action="store_true", help="print Markdown")
 
     _command(commands, "schema", _schema, "print the JSON Schema of a record")
     return parser
@@ -205,6 +215,18 @@ def _read_report(options: argparse.Namespace) -> Report:
             print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201
         return workspace.report()
     return published_report(matrix)
+
+
+def _changes(options: argparse.Namespace) -> int:
+    root = options.matrix.parent
+    found = compare(read_snapshot(options.old, root), read_snapshot(options.new, root))
+    if options.json:
+        _print_json(found)
+    elif options.markdown:
+        _print_document(render_changes(found).encode())
+    else:
+        print_changes(found, Terminal())
+    return 1 if found.regressions else 0
 
 
 def _schema(_options: argparse.Namespace) -> int:

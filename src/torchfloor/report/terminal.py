@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from torchfloor.output import printable
+from torchfloor.report.changes import print_changes
 from torchfloor.report.model import LEFT_OUT
 from torchfloor.verdict import name_cells
 
@@ -62,6 +63,9 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
         console.print(Text(told, style=_STYLES[outcome]), soft_wrap=True)
     for line in report.left_out:
         console.print(Text(line, style="dim"), soft_wrap=True)
+    if report.changes is not None:
+        console.print(Text("Since the last published run:", style="bold"))
+        print_changes(report.changes, console)
     if len(shown) < len(known):
         _print_selection(shown, console)
     else:
