@@ -99,18 +99,16 @@ def _capabilities(before: Record, after: Record) -> Iterator[Difference]:
     for name in {**was, **now}:
         move = (_tested(was.get(name)), _tested(now.get(name)))
         moves.setdefault(move, []).append(name)
-    for words, kind, text in (
-        (("yes", "no"), "lost", "no longer works"),
-        (("no", "yes"), "gained", "works now"),
-    ):
-        if words in moves:
-            yield Difference(kind, text, tuple(moves[words]))
+    if gone := moves.get(("yes", "no")):
+        yield Difference("lost", "no longer working", tuple(gone))
+    if come := moves.get(("no", "yes")):
+        yield Difference("gained", "working now", tuple(come))
     # What a cell did not come to, because something else ended it, is told by its outcome.
     if before.outcome == after.outcome == "compatible":
         if gone := moves.get(("yes", "")):
-            yield Difference("untested", "is not tested any more", tuple(gone))
+            yield Difference("untested", "not tested any more", tuple(gone))
         if come := moves.get(("", "yes")):
-            yield Difference("tested", "is tested now, and works", tuple(come))
+            yield Difference("tested", "tested now, and working", tuple(come))
 
 
 def _tested(word: str | None) -> str:
@@ -120,7 +118,7 @@ def _tested(word: str | None) -> str:
 def _paths(before: Record, after: Record) -> Iterator[Difference]:
     was = {seen.subject: seen.path for seen in before.paths}
     now = {seen.subject: seen.path for seen in after.paths}
-    for subject in was.keys() & now.keys():
+    for subject in (subject for subject in was if subject in now):
         if was[subject] != now[subject]:
             text = f"{subject} takes the {now[subject]} path, was {was[subject]}"
             yield Difference("path", text)

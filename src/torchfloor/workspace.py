@@ -30,7 +30,7 @@ from torchfloor.records import (
 )
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Report, make_report
-from torchfloor.snapshot import Snapshot, read_folder
+from torchfloor.snapshot import read_folder
 from torchfloor.unasked import complete
 
 if TYPE_CHECKING:
@@ -193,12 +193,8 @@ class Workspace:
     def report(self) -> Report:
         """Bring what this workspace knows into one model."""
         records, _ = read_records(self.records)
-        return make_report(self.plan(pinned=True), records, self.inputs, self._published)
-
-    @cached_property
-    def _published(self) -> Snapshot:
-        """The evidence of the last published run; publishing ends the process's interest in it."""
-        return read_folder(self.matrix.root / "evidence", "evidence/")
+        published = read_folder(self.matrix.root / "evidence", "evidence/")
+        return make_report(self.plan(pinned=True), records, self.inputs, published)
 
     def render(self) -> Path:
         """Write the table of what is known so far; several processes may do so at once."""

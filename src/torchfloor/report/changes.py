@@ -26,10 +26,10 @@ def print_changes(changes: Changes, console: Console) -> None:
         console: Where to.
     """
     _print(_compared(changes), console)
-    for line in changes.notes:
-        _print(f"{line}.", console, "dim")
-    for line in changes.damaged:
-        _print(f"Not compared: {line}", console, "yellow")
+    for note in changes.notes:
+        _print(f"{note}.", console, "dim")
+    for damage in changes.damaged:
+        _print(f"Not compared: {damage}", console, "yellow")
     for group in changes.groups:
         _print(f"{group.title}:", console, "bold")
         for line in group.lines:

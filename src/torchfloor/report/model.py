@@ -158,7 +158,7 @@ def _since(published: Snapshot, plan: Plan, standings: Iterable[Standing]) -> Ch
     """Compare with what was published, but for what did not run since: the table tells of that."""
     known = [s.record for s in standings if s.record is not None and s.outcome != "stale"]
     ran = {record.cell for record in known}
-    if not known or not published.records:
+    if not known or not (published.records or published.damaged):
         return None
     waiting = {r.cell for r in published.records if plan.cell(r.cell) and r.cell not in ran}
     return compare(published, Snapshot("this run", tuple(known), {}), waiting)
