@@ -169,7 +169,7 @@ def _cut(text: str) -> str:
 
 def _times(before: Record, after: Record) -> Iterator[Difference]:
     """Compare the times of what was tested, as ratios to the same baseline."""
-    subjects = {match.subject for match in after.matches}
+    subjects = {match.subject for match in (*before.matches, *after.matches)}
     was, now = _by_race(before.ratios), _by_race(after.ratios)
     moved: dict[tuple[Kind, str], dict[str, str]] = {}
     for place in (place for place in was if place in now and place[1] in subjects):

@@ -156,7 +156,11 @@ def make_report(
 
 def _since(published: Snapshot, plan: Plan, standings: Iterable[Standing]) -> Changes | None:
     """Compare with what was published, but for what did not run since: the table tells of that."""
-    known = [s.record for s in standings if s.record is not None and s.outcome != "stale"]
+    known = [
+        msgspec.structs.replace(s.record, promised=s.promised)  # by the floor as it is now
+        for s in standings
+        if s.record is not None and s.outcome != "stale"
+    ]
     ran = {record.cell for record in known}
     if not known or not (published.records or published.damaged):
         return None
