@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,7 +52,7 @@ def read_snapshot(text: str, root: Path) -> Snapshot:
         NoEvidenceError: If it holds none.
         TorchfloorError: If it is neither, or git cannot read it.
     """
-    is_folder = bool(text) and Path(text).is_dir()
+    is_folder = os.path.isdir(text)  # noqa: PTH112 - pathlib's raises where a name is too long
     found = read_folder(Path(text), text) if is_folder else _read_revision(text, root)
     if found.records:
         return found
