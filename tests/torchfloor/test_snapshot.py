@@ -149,7 +149,7 @@ def test_evidence_of_no_reasonable_size_is_not_read(
 
 
 def test_a_repository_that_has_lost_an_object_is_told(project: Path) -> None:
-    name = subprocess.check_output(  # noqa: S603 - our own command line
+    name = subprocess.check_output(
         ["git", "rev-parse", "HEAD:./evidence/dep1.0-cpu-py311.json"],  # noqa: S607 - the same
         cwd=project,
         text=True,
