@@ -61,7 +61,7 @@ def moment(*records: Record, damaged: dict[str, str] | None = None) -> Snapshot:
 
 def between(old: Record | Sequence[Record], new: Record | Sequence[Record]) -> Changes:
     sides = [[side] if isinstance(side, msgspec.Struct) else side for side in (old, new)]
-    return compare(moment(*sides[0]), moment(*sides[1]))  # type: ignore[misc]
+    return compare(moment(*sides[0]), moment(*sides[1]))
 
 
 def told(changes: Changes) -> list[tuple[str, str, str]]:
