@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
+from operator import itemgetter
 from typing import TYPE_CHECKING, get_args
 
 import msgspec
@@ -14,6 +16,8 @@ from torchfloor.telling import Group, name_places, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from packaging.version import Version
 
     from torchfloor.record import Record
 
@@ -94,8 +98,7 @@ def compare(old: Snapshot, new: Snapshot, waiting: Collection[str] = ()) -> Chan
     found = [change for pair in both for change in _of_one_cell(*pair)]
     found += _vanished(r for r in old.records if r.cell not in {*after, *unread, *waiting})
     come = [record for record in new.records if record.cell not in {*before, *unread}]
-    known = [after.get(record.cell, record) for record in old.records]
-    found += [change for record in come for change in _of_new_cell(record, known)]
+    found += _new_cells(come, [after.get(record.cell, record) for record in old.records])
     found.sort(key=lambda change: (not change.regression, _ORDER[change.kind]))  # else as found
     return Changes(
         old=old.name,
@@ -110,6 +113,8 @@ def compare(old: Snapshot, new: Snapshot, waiting: Collection[str] = ()) -> Chan
 
 
 def _of_one_cell(before: Record, after: Record) -> Iterator[Change]:
+    if before == after:  # as most are: the run that was published
+        return
     yield from _outcome(before, after)
     if before.promised != after.promised:
         word: Kind = "raised" if after.promised else "lowered"
@@ -156,18 +161,32 @@ def _vanished(gone: Iterable[Record]) -> Iterator[Change]:
         yield Change(record.cell, "vanished", f"has no record any more, was {record.outcome}")
 
 
-def _of_new_cell(record: Record, known: Sequence[Record]) -> Iterator[Change]:
+def _new_cells(come: Iterable[Record], known: Iterable[Record]) -> Iterator[Change]:
+    by_flavour: dict[str, list[tuple[Version, str, Record]]] = {}
+    for record in known:
+        place = (record.version, record.python, record)  # made once: versions are slow to read
+        by_flavour.setdefault(record.flavour, []).append(place)
+    for places in by_flavour.values():
+        places.sort(key=itemgetter(0, 1))
+    for record in come:
+        yield _arrival(record)
+        places = by_flavour.get(record.flavour, [])
+        earlier = bisect_right(places, record.version, key=itemgetter(0))
+        if earlier:
+            yield from _beside(places[earlier - 1][2], record)
+
+
+def _arrival(record: Record) -> Change:
     if record.outcome == "incompatible" and record.promised:
         text = f"new, and incompatible{_reason(record)}"
-        yield Change(record.cell, "incompatible", text, regression=True)
-    else:
-        yield Change(record.cell, "new", f"new, {record.outcome}{_reason(record)}")
-    earlier = [k for k in known if k.flavour == record.flavour and k.version <= record.version]
-    if earlier:
-        neighbour = max(earlier, key=lambda k: (k.version, k.python == record.python))
-        for found in find_differences(neighbour, record):
-            if found.kind not in {"slower", "faster"}:  # its baseline is another release's
-                yield _change(found, record, than=neighbour.cell)
+        return Change(record.cell, "incompatible", text, regression=True)
+    return Change(record.cell, "new", f"new, {record.outcome}{_reason(record)}")
+
+
+def _beside(neighbour: Record, record: Record) -> Iterator[Change]:
+    for found in find_differences(neighbour, record):
+        if found.kind not in {"slower", "faster"}:  # its baseline is another release's
+            yield _change(found, record, than=neighbour.cell)
 
 
 def _notes(both: Sequence[tuple[Record, Record]]) -> Iterator[str]:

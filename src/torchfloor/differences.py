@@ -141,6 +141,8 @@ def _by_place(matches: Iterable[Match]) -> dict[tuple[str, str, str], Match]:
 
 
 def _operator(before: Record, after: Record) -> Iterator[Difference]:
+    if before.raw == after.raw:
+        return
     was, now = worst_of(before.raw), worst_of(after.raw)
     moves: dict[tuple[str, str, str], list[str]] = {}
     for name in (name for name in was if name in now):

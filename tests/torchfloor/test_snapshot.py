@@ -83,6 +83,7 @@ def test_what_is_neither_is_told_and_does_nothing(
     told = capsys.readouterr().err
     assert "is neither a folder nor a git revision here (" in told
     assert "name a folder of records, such as evidence or .compat/records" in told
+    assert ("does not begin with '-'" in told) == (text in {"", "--output=made", "a\nb", "x" * 300})
     assert sorted(project.rglob("*")) == before
 
 
