@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Snapshot", "read_folder", "read_snapshot", "tell_damaged"]
 
 _FOLDER = "evidence"
-_OTHERS = {"plan.json"}
+_OTHERS = {"plan.json", "timeline.json"}
 """Evidence that is of no cell."""
 
 
