@@ -15,17 +15,20 @@ from rich.console import Console
 from rich.progress import Progress
 
 from torchfloor import __version__, record, screen
+from torchfloor.changes import compare
 from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output
 from torchfloor.publish import published_evidence, write_document
 from torchfloor.records import read_records
+from torchfloor.report.changes import print_changes, render_changes
 from torchfloor.report.explain import print_story
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import make_report
 from torchfloor.report.story import tell_stories
 from torchfloor.report.terminal import Terminal, print_report
+from torchfloor.snapshot import read_snapshot
 from torchfloor.wheels import DEFAULT
 from torchfloor.workspace import Workspace, choose
 
@@ -138,6 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     timeline.add_argument("--allow-full", action="store_true", help=_ALLOW_FULL)
     timeline.add_argument("--all", action="store_true", help="a line for each release")
     timeline.add_argument("--json", action="store_true", help="print JSON")
+
+    changes = _command(commands, "changes", _changes, "say what changed; 1 if it is a regression")
+    which = "a folder of records, or a git revision of evidence/"
+    changes.add_argument("old", metavar="OLD", help=f"the baseline: {which}")
+    changes.add_argument("new", metavar="NEW", help="what to compare with it: the same")
+    changes.add_argument("--json", action="store_true", help="print JSON")
+    changes.add_argument("--markdown", action="store_true", help="print Markdown")
 
     _command(commands, "schema", _schema, "print the JSON Schema of a record")
     return parser
@@ -329,6 +339,18 @@ def _timeline(options: argparse.Namespace) -> int:
         for line in tell(reading, every=options.all):
             print(line)  # noqa: T201
     return 0
+
+
+def _changes(options: argparse.Namespace) -> int:
+    root = options.matrix.parent
+    found = compare(read_snapshot(options.old, root), read_snapshot(options.new, root))
+    if options.json:
+        _print_json(found)
+    elif options.markdown:
+        _print_document(render_changes(found).encode())
+    else:
+        print_changes(found, Terminal())
+    return 1 if found.regressions else 0
 
 
 def _schema(_options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from torchfloor.record import SCHEMA, Record
 
 __all__ = [
     "NO_RECORDS",
+    "decode_record",
     "read_record",
     "read_records",
     "storing",
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _MAX_BYTES = 64 * 2**20
 NO_RECORDS = {"plan.json", "timeline.json"}
 """Evidence that is of no cell."""
+_ALIKE = {1}
+"""Earlier schemas whose records say what they would today; 1 had no digest of itself."""
 _AGAIN = "run the cell again"
 _UNFINISHED = re.compile(r"\..+\.(\d+)\.\w+")
 """Name of a file that is being written: `.<target>.<process>.<random>`."""
@@ -106,11 +109,12 @@ def storing(place: Path) -> Iterator[None]:
         raise StorageError(place, error) from None
 
 
-def read_record(file: Path) -> Record:
+def read_record(file: Path, *, earlier: bool = False) -> Record:
     """Read one record.
 
     Args:
         file: A file written by `write_record`.
+        earlier: Whether a record of an earlier schema will do, if it says the same today.
 
     Returns:
         The record.
@@ -121,35 +125,67 @@ def read_record(file: Path) -> Record:
     """
     try:
         content = read_bounded(file, _MAX_BYTES)
-        record = msgspec.json.decode(content, type=Record)
     except OSError as error:
         msg = f"{file.name} cannot be read ({error.strerror}); check what it is, or {_AGAIN}"
         raise RecordError(msg) from None
+    record = decode_record(file.name, content, earlier=earlier)
+    if file.is_symlink():
+        why = "is a symbolic link, so what it says may change at any time"
+        msg = f"{file.name} {why}; remove it, or {_AGAIN}"
+        raise RecordError(msg)
+    return record
+
+
+def decode_record(name: str, content: bytes, *, earlier: bool = False) -> Record:
+    """Decode the content of a record's file.
+
+    Args:
+        name: The file's name.
+        content: What it holds.
+        earlier: As in `read_record`.
+
+    Returns:
+        The record.
+
+    Raises:
+        RecordError: As `read_record`.
+    """
+    is_alike = earlier and _schema_of(content) in _ALIKE
+    try:
+        if is_alike:
+            said = msgspec.json.decode(content) | {"schema": SCHEMA}
+            record = msgspec.convert(said, Record)
+        else:
+            record = msgspec.json.decode(content, type=Record)
     except (ValueError, RecursionError) as error:
-        msg = f"{file.name} is no record of schema {SCHEMA} ({_cause(content, error)}); {_AGAIN}"
+        msg = f"{name} is no record of schema {SCHEMA} ({_cause(content, error)}); {_AGAIN}"
         raise RecordError(msg) from None
-    if doubts := _doubts(file, content, record):
-        msg = f"{file.name} {'; '.join(doubts)}; remove it, or {_AGAIN}"
+    if doubts := _doubts(name, content, record, sealed=not is_alike):
+        msg = f"{name} {'; '.join(doubts)}; remove it, or {_AGAIN}"
         raise RecordError(msg)
     return record
 
 
 def _cause(content: bytes, error: Exception) -> str:
     """Tell the record of another harness from what is no record at all."""
-    try:
-        schema = msgspec.json.decode(content, type=_Head).schema
-    except (ValueError, RecursionError):
+    schema = _schema_of(content)
+    if schema is None or schema == SCHEMA:
         return str(error)
     newer = ", from a newer torchfloor: use that one" if schema > SCHEMA else ""
-    return str(error) if schema == SCHEMA else f"but of schema {schema}{newer}"
+    return f"but of schema {schema}{newer}"
 
 
-def _doubts(file: Path, content: bytes, record: Record) -> list[str]:
-    if record.cell != file.stem:
+def _schema_of(content: bytes) -> int | None:
+    try:
+        return msgspec.json.decode(content, type=_Head).schema
+    except (ValueError, RecursionError):
+        return None
+
+
+def _doubts(name: str, content: bytes, record: Record, *, sealed: bool) -> list[str]:
+    if f"{record.cell}.json" != name:
         return [f"holds the record of {record.cell}"]
-    if file.is_symlink():
-        return ["is a symbolic link, so what it says may change at any time"]
-    if not is_unchanged(content):
+    if sealed and not is_unchanged(content):
         return ["was changed since its run wrote it (its digest does not fit)"]
     return find_contradictions(record)
 

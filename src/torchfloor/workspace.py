@@ -30,6 +30,7 @@ from torchfloor.records import (
 )
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Evidence, Report, make_report
+from torchfloor.snapshot import read_folder
 from torchfloor.static import known_static
 from torchfloor.unasked import complete
 
@@ -192,8 +193,13 @@ class Workspace:
 
     def evidence(self) -> Evidence:
         """Read what this workspace knows."""
-        records, _ = read_records(self.records)
-        return Evidence(self.plan(pinned=True), records, self.inputs, known_static(self.matrix))
+        return Evidence(
+            plan=self.plan(pinned=True),
+            records=read_records(self.records)[0],
+            inputs=self.inputs,
+            static=known_static(self.matrix),
+            published=read_folder(self.matrix.root / "evidence", "evidence/"),
+        )
 
     def report(self) -> Report:
         """Bring what this workspace knows into one model."""

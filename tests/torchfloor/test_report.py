@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from itertools import takewhile
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio, RawM
 from torchfloor.report.markdown import BEGIN, END, render_block, render_page, replace_block
 from torchfloor.report.model import Report, make_report
 from torchfloor.report.terminal import print_report
+from torchfloor.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -312,6 +314,36 @@ def test_nothing_at_all_renders_without_a_claim() -> None:
     assert "Nothing is known about dep>=1.0" in render_page(report).replace("\\", "")
     assert "missing" in render_block(report)
     assert "Nothing is known about dep>=1.0" in shown(report)
+
+
+def test_what_changed_since_the_last_published_run_is_told_before_the_table() -> None:
+    plan = make_plan([FIRST, SECOND, OLD])
+    published = Snapshot("evidence/", (full(FIRST), full(SECOND), full(make_cell("0.8"))), {})
+    report = make_report(plan, [broken(SECOND, "off by one"), full(OLD)], published=published)
+    page = render_page(report)
+    assert page.index("## What changed since the last published run") < page.index("## Releases")
+    for text in (page, shown(report)):
+        assert "dep1.1-cpu-py311: incompatible, was compatible: probes: t.py::a: off by one" in text
+        assert "dep0.8-cpu-py311: has no record any more" in text
+        assert "dep0.9-cpu-py311: new, compatible" in text
+        assert "dep1.0-cpu-py311: has no record any more" not in text  # it has not run since
+
+
+def test_stale_evidence_and_a_page_that_is_published_say_nothing_of_changes() -> None:
+    published = Snapshot("evidence/", (full(FIRST),), {})
+    inputs: Any = SimpleNamespace(made=lambda _record: False)
+    stale = make_report(make_plan([FIRST]), [broken(FIRST, "no")], inputs, published=published)
+    for report in (stale, GOOD, make_report(make_plan([FIRST]), [full(FIRST)])):
+        assert report.changes is None
+        assert "What changed" not in render_page(report)
+
+
+def test_a_floor_that_was_raised_makes_no_regression_of_what_lies_below() -> None:
+    below = msgspec.structs.replace(FIRST, promised=False)
+    published = Snapshot("evidence/", (full(FIRST),), {})
+    report = make_report(make_plan([below]), [broken(FIRST, "no")], published=published)
+    assert report.changes is not None
+    assert report.changes.regressions == 0
 
 
 def test_an_unreachable_index_is_named_on_the_page() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from torchfloor.errors import ConfigError
-from torchfloor.output import printable
+from torchfloor.report.changes import render_changes
+from torchfloor.report.markup import code as _code
+from torchfloor.report.markup import escape as _escape
 from torchfloor.report.model import LEFT_OUT
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ RENDERED = "evidence/rendered"
 """Folder of the badge and the charts, relative to README.md."""
 _CHARTS = {"speed": "Time by release", "errors": "Largest error by release"}
 """Those that README.md shows, and what a reader is told who does not see them."""
-_MARKUP = re.compile(r"[\\`*\[\]<|&~]|(?<!\w)_|_(?!\w)")
-"""What Markdown gives a meaning; an underscore within a word has none."""
 _MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
 _OUTCOMES = {
     "compatible": "every probe ran and passed",
@@ -53,6 +52,7 @@ def render_page(report: Report) -> str:
         "Generated from the records in [`evidence/`](evidence/); do not edit.",
         f"**{_escape(report.verdict.sentence)}**",
         _facts(report),
+        *_changes(report),
         "## Releases",
         _releases(report),
         _legend(report),
@@ -129,6 +129,12 @@ def _facts(report: Report) -> str:
         facts.append(f"No evidence for: {report.package} {', '.join(verdict.gaps)}.")
     facts += [f"Below the declared minimum: {line}." for line in verdict.below]
     return "\n".join(f"- {_escape(fact)}" for fact in facts)
+
+
+def _changes(report: Report) -> list[str]:
+    if report.changes is None:
+        return []
+    return [render_changes(report.changes, "## What changed since the last published run").strip()]
 
 
 def _releases(report: Report) -> str:
@@ -280,16 +286,3 @@ def _grid(grid: Grid, *, code: bool = False) -> str:
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escape(text: str) -> str:
-    """Keep what came from outside from being markup, or from ending a table's cell or line."""
-    return " ".join(_MARKUP.sub(r"\\\g<0>", printable(text)).split())
-
-
-def _code(text: str) -> str:
-    """Show a name or a signature as code, unless it holds what cannot stand in a code span."""
-    if "`" in text or "\\" in text:
-        return _escape(text)
-    text = " ".join(printable(text).replace("|", "\\|").split())
-    return f"`{text}`"

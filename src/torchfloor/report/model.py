@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from torchfloor.agreement import Agreement, compare
+from torchfloor.agreement import Agreement
+from torchfloor.agreement import compare as compare_static
+from torchfloor.capabilities import capabilities_of, worst_of
+from torchfloor.changes import Changes, compare
+from torchfloor.snapshot import Snapshot
 from torchfloor.unasked import tell_indexes
 from torchfloor.verdict import Known, Standing, Verdict, judge, stand
 
@@ -38,12 +42,14 @@ class Evidence(NamedTuple):
         records: Their evidence.
         inputs: What it must have been made from, or None if that does not matter.
         static: What wheels say of the matrix's names, or None if that was not published.
+        published: The evidence of the last published run, for what has changed since.
     """
 
     plan: Plan
     records: Sequence[Record]
     inputs: Inputs | None = None
     static: StaticEvidence | None = None
+    published: Snapshot | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -112,6 +118,8 @@ class Report(msgspec.Struct, frozen=True):
         unreachable: Indexes that did not answer when the plan was made, and what follows from it.
         timeline: What wheels say of the matrix's names, beside what was run; None if none is
             published.
+        changes: What changed since the last published run; None where nothing was published, and
+            in what is published itself: it is made from nothing but its own evidence.
     """
 
     package: str
@@ -129,6 +137,7 @@ class Report(msgspec.Struct, frozen=True):
     dates: tuple[dt.date, ...]
     unreachable: tuple[str, ...]
     timeline: Agreement | None = None
+    changes: Changes | None = None
 
 
 def make_report(
@@ -136,6 +145,7 @@ def make_report(
     records: Iterable[Record],
     inputs: Inputs | None = None,
     static: StaticEvidence | None = None,
+    published: Snapshot | None = None,
 ) -> Report:
     """Bring everything that is known into one model.
 
@@ -144,6 +154,7 @@ def make_report(
         records: Their evidence.
         inputs: If given, evidence made from other inputs counts as stale.
         static: What wheels say of the matrix's names, if that was published.
+        published: If given, the evidence of the last published run.
 
     Returns:
         The model that every renderer shows.
@@ -161,14 +172,29 @@ def make_report(
         rows=tuple(_row(standing, plan.headline) for standing in standings),
         counts=dict(Counter(standing.outcome for standing in standings)),
         left_out=_left_out(plan, standings),
-        capabilities=_grid(ran, _capabilities),
+        capabilities=_grid(ran, capabilities_of),
         raw=_grid(ran, _raw),
         signatures=_grid(ran, _notes),
         machines=tuple(dict.fromkeys(_machine(record) for record in ran if record.environment)),
         dates=(days[0], days[-1]) if days else (),
         unreachable=tell_indexes(plan),
-        timeline=compare(static, told, plan.headline) if static else None,
+        timeline=compare_static(static, told, plan.headline) if static else None,
+        changes=_since(published, plan, standings) if published else None,
     )
+
+
+def _since(published: Snapshot, plan: Plan, standings: Iterable[Standing]) -> Changes | None:
+    """Compare with what was published, but for what did not run since: the table tells of that."""
+    known = [
+        msgspec.structs.replace(s.record, promised=s.promised)  # by the floor as it is now
+        for s in standings
+        if s.record is not None and s.outcome != "stale"
+    ]
+    ran = {record.cell for record in known}
+    if not known or not (published.records or published.damaged):
+        return None
+    waiting = {r.cell for r in published.records if plan.cell(r.cell) and r.cell not in ran}
+    return compare(published, Snapshot("this run", tuple(known), {}), waiting)
 
 
 def _left_out(plan: Plan, standings: Iterable[Standing]) -> tuple[str, ...]:
@@ -237,20 +263,11 @@ def _trouble(raw: Sequence[RawMatch]) -> str:
     """Count the capabilities that the unguarded operator gets wrong, refuses or lacks."""
     if raw and all(entry.verdict == "missing" for entry in raw):
         return "missing"
-    found = Counter(entry.verdict for entry in _worst(raw).values())
+    found = Counter(entry.verdict for entry in worst_of(raw).values())
     parts = [f"{found[word]} {word}" for word in ("wrong", "refused", "missing") if found[word]]
     if not parts:
         return "right" if raw else ""
     return f"{', '.join(parts)} of {found.total()} capabilities"
-
-
-def _worst(raw: Sequence[RawMatch]) -> dict[str, RawMatch]:
-    """Find for each capability the worst the unguarded operator did, in the probes' order."""
-    severity = ("wrong", "refused", "missing", "right")
-    worst: dict[str, RawMatch] = {}
-    for entry in sorted(raw, key=lambda e: (severity.index(e.verdict), -e.excess)):
-        worst.setdefault(entry.capability, entry)
-    return {entry.capability: worst[entry.capability] for entry in raw}
 
 
 def _machine(record: Record) -> str:
@@ -259,23 +276,8 @@ def _machine(record: Record) -> str:
     return f"{machine.cpu} ({machine.cores} cores), {record.environment.platform}"
 
 
-def _capabilities(record: Record) -> dict[str, str]:
-    """Sum up each capability: one failed probe decides, then one that passed."""
-    found: dict[str, set[str]] = {}
-    for probe in record.probes:
-        if probe.capability:
-            found.setdefault(probe.capability, set()).add(probe.outcome)
-    return {name: _capability(outcomes) for name, outcomes in found.items()}
-
-
-def _capability(outcomes: set[str]) -> str:
-    if "failed" in outcomes:
-        return "no"
-    return "yes" if "passed" in outcomes else "not testable"
-
-
 def _raw(record: Record) -> dict[str, str]:
-    return {name: _raw_text(entry) for name, entry in _worst(record.raw).items()}
+    return {name: _raw_text(entry) for name, entry in worst_of(record.raw).items()}
 
 
 def _raw_text(entry: RawMatch) -> str:

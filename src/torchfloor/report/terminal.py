@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from torchfloor.output import printable
+from torchfloor.report.changes import print_changes
 from torchfloor.report.model import LEFT_OUT
 from torchfloor.verdict import name_cells
 
@@ -65,6 +66,9 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
     for line in report.timeline.disagreements if report.timeline else ():
         shout = f"DISAGREEMENT of wheel and run: {printable(line)}"
         console.print(Text(shout, style="bold red"), soft_wrap=True)
+    if report.changes is not None:
+        console.print(Text("Since the last published run:", style="bold"))
+        print_changes(report.changes, console)
     if len(shown) < len(known):
         _print_selection(shown, console)
     else:
