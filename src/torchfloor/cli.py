@@ -12,6 +12,7 @@ import msgspec
 
 from torchfloor import __version__, record, screen
 from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
+from torchfloor.handover import PLAN, save_plan
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output
@@ -19,6 +20,7 @@ from torchfloor.publish import published_report
 from torchfloor.records import read_records
 from torchfloor.report.markdown import render_page
 from torchfloor.report.terminal import Terminal, print_report
+from torchfloor.selection import github_output, narrow, shard, tag_cells
 from torchfloor.workspace import Workspace, choose
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = ["main"]
 
 _INTERRUPTED = 130
 _UNREAD = 141
+_ONLY = "these cells: identifiers, patterns such as '*-cpu-*', tags such as quick"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,7 +85,15 @@ def _parser() -> argparse.ArgumentParser:
 
     plan = _command(commands, "plan", _plan, "list the cells, and why some are not run")
     plan.add_argument("--refresh", action="store_true", help="ask the indexes again")
-    plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.add_argument("--only", metavar="WORD", nargs="+", default=[], help=_ONLY)
+    plan.add_argument("--save", metavar="FILE", type=Path, help=f"write it for {PLAN}")
+    shown = plan.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    shown.add_argument("--github", action="store_true", help="print cells=[…] for GITHUB_OUTPUT")
+    shown.add_argument("--shard", metavar="K/N", help="print the cells of machine K of N")
+
+    merge = _command(commands, "merge", _merge, "collect the records of several machines")
+    merge.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="their records")
 
     run = _command(commands, "run", _run, "run cells, one after the other")
     run.add_argument("--only", metavar="CELL", nargs="+", default=[], help="these cells")
@@ -97,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
+    verdict.add_argument(
+        "--partial", action="store_true", help="do not fail for what was left out of the run"
+    )
 
     _command(commands, "schema", _schema, "print the JSON Schema of a record")
     return parser
@@ -122,15 +136,36 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    plan = Workspace(read_matrix(options.matrix)).plan(refresh=options.refresh)
+    matrix = read_matrix(options.matrix)
+    whole = Workspace(matrix).plan(refresh=options.refresh)
+    words = [word for text in options.only for word in text.split()]
+    plan = narrow(whole, words, tag_cells(matrix, whole) if words else {})
+    planned = [cell for cell in plan.cells if cell.status == "planned"]
+    if options.github:
+        shown = github_output(planned)
+    elif options.shard:
+        shown = "\n".join(cell.id for cell in shard(planned, options.shard))
+    else:
+        shown = "\n".join([*screen.describe_plan(plan), *map(_describe, plan.cells)])
+    if options.save:
+        save_plan(plan, options.save)
     if options.json:
         _print_json(plan.without_urls())
-        return 0
-    for line in screen.describe_plan(plan):
-        print(line)  # noqa: T201
-    for cell in plan.cells:
-        print(f"{cell.id}  {cell.status}{f': {cell.reason}' if cell.reason else ''}")  # noqa: T201
+    else:
+        print(shown)  # noqa: T201
     return 0
+
+
+def _describe(cell: Cell) -> str:
+    return f"{cell.id}  {cell.status}{f': {cell.reason}' if cell.reason else ''}"
+
+
+def _merge(options: argparse.Namespace) -> int:
+    merged = Workspace(read_matrix(options.matrix)).merge(options.folders)
+    for line in merged.refused:
+        print(f"torchfloor: not taken: {line}", file=sys.stderr)  # noqa: T201
+    print(f"{merged.records} record{'s' if merged.records != 1 else ''} in .compat/records/")  # noqa: T201
+    return 1 if merged.refused else 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -191,7 +226,7 @@ def _verdict(options: argparse.Namespace) -> int:
         indexes = [f"Index: {told}." for told in report.unreachable]
         for line in (verdict.sentence, *verdict.failing, *below, *indexes):
             print(line)  # noqa: T201
-    return verdict.exit_code
+    return bool(verdict.failing) if options.partial else verdict.exit_code
 
 
 def _read_report(options: argparse.Namespace) -> Report:

@@ -17,6 +17,7 @@ from packaging.tags import platform_tags
 from torchfloor import host
 from torchfloor.errors import RecordError, StorageError, TorchfloorError
 from torchfloor.files import read_bounded
+from torchfloor.handover import Merged, handed_plan, merge_records
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
 from torchfloor.publish import earlier_plan
@@ -33,7 +34,7 @@ from torchfloor.report.model import Report, make_report
 from torchfloor.unasked import complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torchfloor.matrix import Matrix
@@ -82,8 +83,13 @@ class Workspace:
             pinned: Take the cached plan however old it is: part of a run must not replan it.
 
         Returns:
-            The plan.
+            The plan; where another machine has made it, that one (see `handover`).
+
+        Raises:
+            TorchfloorError: If there is none.
         """
+        if handed := handed_plan(self.matrix):
+            return handed.with_credentials(self.matrix)
         file = self.folder / "plan.json"
         key = self._plan_key()
         cached = _read_plan(file)
@@ -188,6 +194,11 @@ class Workspace:
         """Read the published records and, after them, this workspace's own."""
         published, _ = read_records(self.matrix.root / "evidence")
         return [*published, *read_records(self.records)[0]]
+
+    def merge(self, folders: Sequence[Path]) -> Merged:
+        """Take over the records of other machines, as `merge_records` does."""
+        self._make()
+        return merge_records(folders, self.records)
 
     def report(self) -> Report:
         """Bring what this workspace knows into one model."""
