@@ -106,6 +106,11 @@ class Workspace:
         write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
         return plan.with_credentials(self.matrix)
 
+    def merge(self, folders: Sequence[Path]) -> Merged:
+        """Take over the records of other machines, as `merge_records` does."""
+        self._make()
+        return merge_records(folders, self.records)
+
     def current_record(self, cell: Cell) -> Record | None:
         """Return a cell's record if running the cell again would only repeat it.
 
@@ -194,11 +199,6 @@ class Workspace:
         """Read the published records and, after them, this workspace's own."""
         published, _ = read_records(self.matrix.root / "evidence")
         return [*published, *read_records(self.records)[0]]
-
-    def merge(self, folders: Sequence[Path]) -> Merged:
-        """Take over the records of other machines, as `merge_records` does."""
-        self._make()
-        return merge_records(folders, self.records)
 
     def report(self) -> Report:
         """Bring what this workspace knows into one model."""
