@@ -87,7 +87,7 @@ class Rehearsal:
         self._root = root
         self._lost = lost
         self._workflow = yaml.safe_load(workflow)
-        self._github = {
+        self._github: dict[str, Any] = {
             "event_name": event,
             "ref": "refs/heads/main",
             "ref_name": "main",
@@ -256,8 +256,8 @@ class Rehearsal:
             "COLUMNS": "100",
             "CI": "true",
             "GITHUB_ACTIONS": "true",
-            "GITHUB_RUN_ID": self._github["run_id"],  # type: ignore[dict-item]
-            "GITHUB_REF_NAME": self._github["ref_name"],  # type: ignore[dict-item]
+            "GITHUB_RUN_ID": self._github["run_id"],
+            "GITHUB_REF_NAME": self._github["ref_name"],
         }
 
 

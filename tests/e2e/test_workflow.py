@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e import project as tiny
-from tests.e2e.expressions import UnknownNameError
+from tests.e2e.expressions import UnknownNameError, evaluate
 from tests.e2e.project import Project, make_project
 from tests.e2e.rehearsal import Rehearsal
 
 from torchfloor.records import read_records
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.network
 
@@ -54,7 +50,7 @@ def green(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
     """Return a scheduled run in which all is well, while an issue is open."""
     root = tmp_path_factory.mktemp("green")
     (root / "project").mkdir()
-    origin, _ = make_origin(root, {"1.0": tiny.GOOD, "1.1": tiny.GOOD})
+    origin, _ = make_origin(root, dict.fromkeys(("1.0", "1.1", "1.2"), tiny.GOOD))
     return Rehearsal(root, WORKFLOW.read_text("utf-8"), origin, "schedule", answers=OPEN)
 
 
@@ -84,14 +80,14 @@ def test_where_all_is_well_every_job_is_green(green: Rehearsal) -> None:
     results = {name: job.result for name, job in green.jobs.items()}
     assert set(results.values()) == {"success"}, everything(green)
     cells = [name for name in results if name.startswith("cell ")]
-    assert [name[:15] for name in cells] == ["cell tinydep1.0", "cell tinydep1.1"]
+    assert [name[:15] for name in cells] == [f"cell tinydep1.{n}" for n in range(3)]
     assert not called(green, "sudo")
 
 
 def test_the_report_is_made_of_the_records_of_all_cells(green: Rehearsal) -> None:
     records, errors = read_records(green.stage.artifacts / "merged")
-    assert ([record.release for record in records], errors) == (["1.0", "1.1"], [])
-    assert "tinydep>=1.0 holds: 2 releases from 1.0 to 1.1" in green.jobs["report"].summary
+    assert ([record.release for record in records], errors) == (["1.0", "1.1", "1.2"], [])
+    assert "tinydep>=1.0 holds: 3 releases from 1.0 to 1.2" in green.jobs["report"].summary
     assert "| 1.1 | cpu " in re.sub(r"<a id=\S+></a>", "", green.jobs["report"].summary)
 
 
@@ -99,7 +95,7 @@ def test_the_page_is_deployed_and_the_evidence_proposed(green: Rehearsal) -> Non
     assert green.stage.pages is not None
     names = git(green.stage.origin, "ls-tree", "-r", "--name-only", "evidence/newest")
     assert "evidence/plan.json" in names
-    assert len(re.findall(r"evidence/tinydep1\.[01]-cpu-py\d+\.json", names)) == 2
+    assert len(re.findall(r"evidence/tinydep1\.[012]-cpu-py\d+\.json", names)) == 3
     assert "plan.json\n" not in names.replace("evidence/plan.json\n", "")
     assert "Requires tinydep 1.0" in git(green.stage.origin, "show", "evidence/newest:README.md")
     assert git(green.stage.origin, "log", "--format=%s", "main") == "tiny\n"
@@ -158,41 +154,46 @@ def test_a_plan_that_fails_speaks_up_and_an_open_issue_is_updated(tmp_path: Path
     assert "It did not come to its report." in edited[-1]
 
 
-def test_a_pull_request_runs_the_quick_cells_and_publishes_nothing(tmp_path: Path) -> None:
-    (tmp_path / "project").mkdir()
-    origin, project = make_origin(tmp_path, dict.fromkeys(("1.0", "1.1", "1.2"), tiny.GOOD))
+def test_a_pull_request_runs_the_quick_cells_reuses_and_publishes_nothing(
+    green: Rehearsal, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "--quiet", "--bare", str(green.stage.origin), "origin.git")
+    origin = tmp_path / "origin.git"
+    git(origin, "update-ref", "refs/heads/main", "refs/heads/evidence/newest")
     run = Rehearsal(tmp_path, WORKFLOW.read_text("utf-8"), origin, "pull_request")
-    results = {name: job.result for name, job in run.jobs.items()}
-    cells = [f"cell {project.cell(release)}" for release in ("1.0", "1.2")]
-    assert results == {
-        **dict.fromkeys(("plan", *cells, "cell", "report"), "success"),
+    cells = [name for name in run.jobs if name.startswith("cell ")]
+    assert [name[:15] for name in cells] == ["cell tinydep1.0", "cell tinydep1.2"]
+    assert all(": reused" in run.jobs[name].log for name in cells), everything(run)
+    assert {name: job.result for name, job in run.jobs.items() if name not in cells} == {
+        **dict.fromkeys(("plan", "cell", "report"), "success"),
         **dict.fromkeys(("pages", "evidence", "issue"), "skipped"),
     }, everything(run)
     assert "cpu: not-run for 1.1: left out of this run" in run.jobs["report"].summary
     assert not called(run, "gh")
 
 
-def replaced(before: str, after: str) -> Callable[[str], str]:
-    """Change a workflow, which must have what is changed."""
-
-    def change(text: str) -> str:
-        assert before in text
-        return text.replace(before, after)
-
-    return change
+CONTEXTS = {"needs": {"plan": {"outputs": {"cells": "[]"}}}, "inputs": {"fresh": None}}
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        replaced("steps.plan.outputs.cells", "steps.plan.outputs.cell"),
-        replaced("needs.plan.outputs.cells", "needs.plan.outputs.cell"),
-        replaced("${{ matrix.python }}", "${{ matrix.pyton }}"),
-    ],
-    ids=["output of a step", "output of a job", "key of the matrix"],
+    "expression",
+    ["needs.plan.outputs.cell", "need.plan", "inputs.frash", "alway()", "'a' < 'b'", "'a' 'b'"],
 )
-def test_a_misspelt_name_fails_the_rehearsal(tmp_path: Path, change: Callable[[str], str]) -> None:
-    (tmp_path / "project").mkdir()
-    origin, _ = make_origin(tmp_path, {"1.0": tiny.GOOD})
-    with pytest.raises((UnknownNameError, AssertionError)):
-        Rehearsal(tmp_path, change(WORKFLOW.read_text("utf-8")), origin, "schedule")
+def test_a_name_or_a_sign_that_is_not_known_fails_a_rehearsal(expression: str) -> None:
+    with pytest.raises(UnknownNameError):
+        evaluate(f"${{{{ {expression} }}}}", CONTEXTS)
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("inputs.fresh == ''", True),
+        ("!inputs.fresh && needs.plan.outputs.cells != '[]'", False),
+        ("inputs.fresh && 'a' || 'b'", "b"),
+        ("(true || false) && 'it''s'", "it's"),
+    ],
+)
+def test_expressions_have_the_values_that_they_have_on_github(
+    expression: str, value: object
+) -> None:
+    assert evaluate(expression, CONTEXTS) == value
