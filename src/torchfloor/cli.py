@@ -108,9 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
-    verdict.add_argument(
-        "--partial", action="store_true", help="do not fail for what was left out of the run"
-    )
 
     _command(commands, "schema", _schema, "print the JSON Schema of a record")
     return parser
@@ -226,7 +223,7 @@ def _verdict(options: argparse.Namespace) -> int:
         indexes = [f"Index: {told}." for told in report.unreachable]
         for line in (verdict.sentence, *verdict.failing, *below, *indexes):
             print(line)  # noqa: T201
-    return bool(verdict.failing) if options.partial else verdict.exit_code
+    return verdict.exit_code
 
 
 def _read_report(options: argparse.Namespace) -> Report:

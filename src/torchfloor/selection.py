@@ -76,7 +76,7 @@ def narrow(plan: Plan, words: Sequence[str], tags: Mapping[str, Sequence[str]]) 
         else replace(cell, status="not-run", reason=why)
         for cell in plan.cells
     )
-    return replace(plan, cells=tuple(cells))
+    return replace(plan, cells=tuple(cells), only=tuple(words))
 
 
 def shard(cells: Sequence[Cell], which: str) -> list[Cell]:
