@@ -9,7 +9,7 @@ import msgspec
 
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
 from torchfloor.files import is_unchanged, read_bounded, seal
-from torchfloor.plan import Plan
+from torchfloor.plan import Plan, is_cell_name
 from torchfloor.records import read_records, storing, write_atomically, write_record
 
 if TYPE_CHECKING:
@@ -95,12 +95,14 @@ class Merged(NamedTuple):
     refused: tuple[str, ...]
 
 
-def merge_records(folders: Sequence[Path], target: Path) -> Merged:
+def merge_records(folders: Sequence[Path], target: Path, package: str) -> Merged:
     """Put the records that machines have handed back into one folder.
 
     Args:
         folders: Where they are, in any depth: an artifact is often a folder of its own.
         target: Where they go; what it has already is one more folder, and stays.
+        package: The dependency they are about; files of other names, such as what is rendered
+            beside published records, are none of them.
 
     Returns:
         What was taken, and what was not: damaged records, and two of one cell that disagree, of
@@ -119,7 +121,7 @@ def merge_records(folders: Sequence[Path], target: Path) -> Merged:
     found: dict[str, list[Record]] = {}
     refused: list[str] = []
     for folder in (target, *(each for root in folders for each in _folders(root))):
-        records, errors = read_records(folder)
+        records, errors = read_records(folder, passing_over=_others(folder, package))
         refused += [f"{folder}: {error}" for error in errors]
         for record in records:
             found.setdefault(record.cell, []).append(record)
@@ -138,6 +140,10 @@ def merge_records(folders: Sequence[Path], target: Path) -> Merged:
 
 def _folders(root: Path) -> list[Path]:
     return [root, *sorted(path for path in root.rglob("*") if path.is_dir())]
+
+
+def _others(folder: Path, package: str) -> set[str]:
+    return {file.name for file in folder.glob("*.json") if not is_cell_name(file.stem, package)}
 
 
 def _disagreement(cell: str, records: Sequence[Record]) -> str:

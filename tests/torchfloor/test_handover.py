@@ -91,7 +91,8 @@ def test_records_are_found_in_any_depth_and_the_same_one_twice_is_one(tmp_path: 
     write_record(one, tmp_path / "a/record-one")
     write_record(one, tmp_path / "b")
     write_record(two, tmp_path / "a/record-two")
-    merged = merge_records([tmp_path / "a", tmp_path / "b"], tmp_path / "to")
+    (tmp_path / "a/record-two/badge.json").write_text("{}", "utf-8")
+    merged = merge_records([tmp_path / "a", tmp_path / "b"], tmp_path / "to", "dep")
     assert merged == (2, ())
     assert read_records(tmp_path / "to") == ([one, two], [])
 
@@ -101,7 +102,7 @@ def test_records_that_disagree_are_refused_and_cost_only_their_cell(tmp_path: Pa
     write_record(record, tmp_path / "a")
     write_record(later(record), tmp_path / "b")
     write_record(make_record(make_cell("1.1")), tmp_path / "b")
-    merged = merge_records([tmp_path / "a", tmp_path / "b"], tmp_path / "to")
+    merged = merge_records([tmp_path / "a", tmp_path / "b"], tmp_path / "to", "dep")
     assert [found.release for found in read_records(tmp_path / "to")[0]] == ["1.1"]
     (told,) = merged.refused
     assert told.startswith("dep1.0-cpu-py311: its records disagree, compatible (2026-01-02 12:00")
@@ -111,7 +112,7 @@ def test_what_is_there_already_stays_where_another_one_disagrees(tmp_path: Path)
     record = make_record(make_cell("1.0"))
     write_record(record, tmp_path / "to")
     write_record(later(record), tmp_path / "a")
-    assert len(merge_records([tmp_path / "a"], tmp_path / "to").refused) == 1
+    assert len(merge_records([tmp_path / "a"], tmp_path / "to", "dep").refused) == 1
     assert read_records(tmp_path / "to")[0] == [record]
 
 
@@ -119,7 +120,7 @@ def test_a_damaged_record_is_named_with_its_place(tmp_path: Path) -> None:
     file = write_record(make_record(make_cell("1.0")), tmp_path / "a")
     file.write_text(file.read_text("utf-8").replace("compatible", "incompatible"), "utf-8")
     write_record(make_record(make_cell("1.1")), tmp_path / "a")
-    merged = merge_records([tmp_path / "a"], tmp_path / "to")
+    merged = merge_records([tmp_path / "a"], tmp_path / "to", "dep")
     assert merged.records == 1
     assert f"{tmp_path / 'a'}: dep1.0-cpu-py311.json was changed" in merged.refused[0]
 
@@ -127,10 +128,10 @@ def test_a_damaged_record_is_named_with_its_place(tmp_path: Path) -> None:
 def test_no_record_at_all_is_no_success(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(NoEvidenceError, match="no machine has handed one back"):
-        merge_records([tmp_path / "a"], tmp_path / "to")
+        merge_records([tmp_path / "a"], tmp_path / "to", "dep")
     assert (tmp_path / "to").is_dir()
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(TorchfloorError, match="gone: no such folder"):
-        merge_records([tmp_path / "gone"], tmp_path / "to")
+        merge_records([tmp_path / "gone"], tmp_path / "to", "dep")
