@@ -31,6 +31,7 @@ from torchfloor.errors import TorchfloorError
 
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "types", "tests"]
+WORKFLOWS = sorted(Path(".github/workflows").glob("*.yml"))
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 sessions.define(documents=documents.render_documents)
@@ -47,10 +48,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting; `-- --fix` mends what can be mended."""
+    """Check style, formatting and the workflows; `-- --fix` mends what can be mended."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]))
+    session.run("zizmor", "--offline", "--pedantic", ".github")
+    validate = ("check-jsonschema", "--builtin-schema")
+    session.run(*validate, "vendor.github-workflows", *map(str, WORKFLOWS))
+    session.run(*validate, "vendor.dependabot", ".github/dependabot.yml")
 
 
 @nox.session

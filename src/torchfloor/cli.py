@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from packaging.version import InvalidVersion, Version
 from rich.console import Console
 from rich.progress import Progress
 
-from torchfloor import __version__, record, screen
+from torchfloor import record, screen
+from torchfloor.arguments import make_parser
 from torchfloor.changes import compare
 from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
+from torchfloor.handover import save_plan
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output
@@ -28,12 +27,14 @@ from torchfloor.report.markdown import render_page
 from torchfloor.report.model import make_report
 from torchfloor.report.story import tell_stories
 from torchfloor.report.terminal import Terminal, print_report
+from torchfloor.selection import github_output, narrow, shard, tag_cells
 from torchfloor.snapshot import read_snapshot
-from torchfloor.wheels import DEFAULT
 from torchfloor.workspace import Workspace, choose
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from torchfloor.plan import Cell
     from torchfloor.report.model import Evidence
@@ -43,7 +44,6 @@ __all__ = ["main"]
 
 _INTERRUPTED = 130
 _UNREAD = 141
-_ALLOW_FULL = "download whole wheels from a server that gives no byte ranges"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 interrupted; 141 nobody reads the output.
     """
     open_output()
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
-        status: int = options.do(options)
+        status = _COMMANDS[options.command](options)
         sys.stdout.flush()
     except TorchfloorError as error:
         print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201 - the command's output
@@ -84,104 +84,37 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="torchfloor", description="Prove which releases of a dependency your code runs on."
-    )
-    parser.add_argument("--version", action="version", version=f"torchfloor {__version__}")
-    parser.add_argument("--matrix", type=Path, default=Path("matrix.yaml"), help="the matrix file")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    plan = _command(commands, "plan", _plan, "list the cells, and why some are not run")
-    plan.add_argument("--refresh", action="store_true", help="ask the indexes again")
-    plan.add_argument("--json", action="store_true", help="print JSON")
-
-    run = _command(commands, "run", _run, "run cells, one after the other")
-    run.add_argument("--only", metavar="CELL", nargs="+", default=[], help="these cells")
-    run.add_argument("--fresh", action="store_true", help="run what has not changed, too")
-    run.add_argument("--discard", action="store_true", help="keep no downloads for the next run")
-
-    report = _command(commands, "report", _report, "show the table")
-    _add_evidence(report)
-    report.add_argument("--json", action="store_true", help="print JSON")
-    report.add_argument("--markdown", action="store_true", help="print COMPATIBILITY.md")
-    report.add_argument("--page", metavar="FOLDER", type=Path, help="write the page into a folder")
-
-    explain = _command(commands, "explain", _explain, "tell what is known of one cell")
-    explain.add_argument("cell", metavar="CELL", help="its identifier")
-    _add_evidence(explain)
-    explain.add_argument("--json", action="store_true", help="print JSON")
-
-    verdict = _command(commands, "verdict", _verdict, "compare declared and measured floor")
-    _add_evidence(verdict)
-    verdict.add_argument("--json", action="store_true", help="print JSON")
-
-    requires = _command(commands, "requires", _requires, "find the floor that code's names need")
-    requires.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="files and folders")
-    requires.add_argument("--package", default="torch", help="the dependency (%(default)s)")
-    requires.add_argument("--module", help="the name it is imported by, if that is another")
-    requires.add_argument("--index", default=DEFAULT, help="as in matrix.yaml")
-    requires.add_argument("--versions", default="", metavar="SPEC", help="compare only these")
-    requires.add_argument(
-        "--at-least", type=_version, metavar="VERSION", help="fail if this release is not enough"
-    )
-    requires.add_argument("--json", action="store_true", help="print JSON")
-
-    timeline = _command(
-        commands, "timeline", _timeline, "show since which release names exist, from wheels alone"
-    )
-    timeline.add_argument("names", metavar="NAME", nargs="+", help="such as torch._foreach_norm")
-    timeline.add_argument(
-        "--package", help="the distribution, where it is not the name's first part"
-    )
-    timeline.add_argument("--versions", metavar="SPEC", default="", help="such as '>=2.0,<2.5'")
-    timeline.add_argument("--pre", action="store_true", help="pre-releases, too")
-    timeline.add_argument("--index", default=DEFAULT, help="default, a URL, or a folder of wheels")
-    timeline.add_argument("--refresh", action="store_true", help="ask the index again")
-    timeline.add_argument("--allow-full", action="store_true", help=_ALLOW_FULL)
-    timeline.add_argument("--all", action="store_true", help="a line for each release")
-    timeline.add_argument("--json", action="store_true", help="print JSON")
-
-    changes = _command(commands, "changes", _changes, "say what changed; 1 if it is a regression")
-    which = "a folder of records, or a git revision of evidence/"
-    changes.add_argument("old", metavar="OLD", help=f"the baseline: {which}")
-    changes.add_argument("new", metavar="NEW", help="what to compare with it: the same")
-    changes.add_argument("--json", action="store_true", help="print JSON")
-    changes.add_argument("--markdown", action="store_true", help="print Markdown")
-
-    _command(commands, "schema", _schema, "print the JSON Schema of a record")
-    return parser
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    do: Callable[[argparse.Namespace], int],
-    summary: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-    )
-    parser.set_defaults(do=do)
-    return parser
-
-
-def _add_evidence(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--published", action="store_true", help="from evidence/ instead of .compat/"
-    )
-
-
 def _plan(options: argparse.Namespace) -> int:
-    plan = Workspace(read_matrix(options.matrix)).plan(refresh=options.refresh)
+    matrix = read_matrix(options.matrix)
+    whole = Workspace(matrix).plan(refresh=options.refresh)
+    words = [word for text in options.only for word in text.split()]
+    plan = narrow(whole, words, tag_cells(matrix, whole) if words else {})
+    planned = [cell for cell in plan.cells if cell.status == "planned"]
+    if options.github:
+        shown = github_output(planned)
+    elif options.shard:
+        shown = "\n".join(cell.id for cell in shard(planned, options.shard))
+    else:
+        shown = "\n".join([*screen.describe_plan(plan), *map(_describe, plan.cells)])
+    if options.save:
+        save_plan(plan, options.save)
     if options.json:
         _print_json(plan.without_urls())
-        return 0
-    for line in screen.describe_plan(plan):
-        print(line)  # noqa: T201
-    for cell in plan.cells:
-        print(f"{cell.id}  {cell.status}{f': {cell.reason}' if cell.reason else ''}")  # noqa: T201
+    else:
+        print(shown)  # noqa: T201
     return 0
+
+
+def _describe(cell: Cell) -> str:
+    return f"{cell.id}  {cell.status}{f': {cell.reason}' if cell.reason else ''}"
+
+
+def _merge(options: argparse.Namespace) -> int:
+    merged = Workspace(read_matrix(options.matrix)).merge(options.folders)
+    for line in merged.refused:
+        print(f"torchfloor: not taken: {line}", file=sys.stderr)  # noqa: T201
+    print(f"{merged.records} record{'s' if merged.records != 1 else ''} in .compat/records/")  # noqa: T201
+    return 1 if merged.refused else 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -287,14 +220,6 @@ def _read_evidence(options: argparse.Namespace) -> Evidence:
     return published_evidence(matrix)
 
 
-def _version(text: str) -> Version:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        msg = f"{text!r} is no version; write one such as 2.0"
-        raise argparse.ArgumentTypeError(msg) from None
-
-
 def _requires(options: argparse.Namespace) -> int:
     # What reads code and wheels is not worth importing for any other command.
 
@@ -366,3 +291,17 @@ def _print_document(content: bytes) -> None:
     """Write UTF-8, whatever the output's encoding is: what is read by a program must be whole."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "plan": _plan,
+    "merge": _merge,
+    "run": _run,
+    "report": _report,
+    "explain": _explain,
+    "verdict": _verdict,
+    "changes": _changes,
+    "requires": _requires,
+    "timeline": _timeline,
+    "schema": _schema,
+}

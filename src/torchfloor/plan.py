@@ -123,6 +123,7 @@ class Plan(msgspec.Struct, frozen=True):
         made: When, in UTC.
         silent: The names of those indexes, in the same order.
         unfound: Releases that the project names, and that only such an index may have.
+        only: What the run is about, if it is not about every cell: the others are not run.
     """
 
     package: str
@@ -136,6 +137,7 @@ class Plan(msgspec.Struct, frozen=True):
     made: dt.datetime
     silent: tuple[str, ...] = ()
     unfound: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse releases that are no versions (msgspec turns the error into its own)."""

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import nox
-from packaging.version import Version
 
 from torchfloor import screen
 from torchfloor.errors import TorchfloorError, unfinished
@@ -32,10 +31,10 @@ from torchfloor.interruption import end_with_parent, heed_interruption, interrup
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output, printable
 from torchfloor.publish import publish_records, published_report, render_documents, write_document
-from torchfloor.quick import quick_cells
 from torchfloor.records import read_records, write_atomically
 from torchfloor.scouting import define_scouting
-from torchfloor.static import known_static, publish_static
+from torchfloor.selection import tag_cells
+from torchfloor.static import publish_static
 from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace
 
@@ -178,9 +177,8 @@ def _selected(session: nox.Session, plan: Plan) -> list[Cell]:
 def _define_compat(workspace: Workspace, plan: Plan) -> None:
     asked = [cell for cell in plan.cells if cell.status != "planned" and _names(cell)]
     cells = [cell for cell in plan.cells if cell.status == "planned" or cell in asked]
-    evidence, _ = read_records(workspace.matrix.root / "evidence")
-    quick = quick_cells(plan, evidence, known_static(workspace.matrix))
-    parameters = [nox.param(cell.id, id=cell.id, tags=_tags(plan, cell, quick)) for cell in cells]
+    tags = tag_cells(workspace.matrix, plan)
+    parameters = [nox.param(cell.id, id=cell.id, tags=tags[cell.id]) for cell in cells]
 
     @nox.session(python=False, default=False, requires=["plan"], allow_parallel=True)
     @nox.parametrize("cell", parameters)
@@ -189,11 +187,6 @@ def _define_compat(workspace: Workspace, plan: Plan) -> None:
         found = plan.cell(cell)
         assert found is not None, cell  # noqa: S101 - the parameters come from this plan
         _run_cell(session, workspace, found)
-
-
-def _tags(plan: Plan, cell: Cell, quick: list[Cell]) -> list[str]:
-    is_floor = cell.version == Version(plan.floor)
-    return [cell.flavour, *(["floor"] if is_floor else []), *(["quick"] if cell in quick else [])]
 
 
 def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:

@@ -65,7 +65,7 @@ class Verdict(msgspec.Struct, frozen=True):
         status: `holds`, `broken` (a promised release is not compatible), `unproved` (evidence
             is missing for one) or `no evidence` (nothing ran).
         exit_code: 0; 1 if a promised cell that should run is not compatible; 3 if evidence is
-            missing only where no cell can run.
+            missing only where no cell can run, unless the plan was narrowed.
         declared: The declared floor.
         measured: The lowest release from which every tested one up to the newest is
             compatible, without an untested minor between; or None.
@@ -156,6 +156,8 @@ def judge(plan: Plan, standings: Sequence[Standing]) -> Verdict:
     gaps = _gaps(plan, state)
     measured = _measured_floor(plan, state)
     status, exit_code = _status(plan, state, failing, gaps)
+    if plan.only:  # what was left out on purpose proves nothing, and fails nothing
+        exit_code = 1 if failing else 0
     return Verdict(
         status=status,
         exit_code=exit_code,

@@ -17,6 +17,7 @@ from packaging.tags import platform_tags
 from torchfloor import host
 from torchfloor.errors import RecordError, StorageError, TorchfloorError
 from torchfloor.files import read_bounded
+from torchfloor.handover import Merged, handed_plan, merge_records
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
 from torchfloor.publish import earlier_plan
@@ -35,7 +36,7 @@ from torchfloor.static import known_static
 from torchfloor.unasked import complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torchfloor.matrix import Matrix
@@ -84,8 +85,13 @@ class Workspace:
             pinned: Take the cached plan however old it is: part of a run must not replan it.
 
         Returns:
-            The plan.
+            The plan; where another machine has made it, that one (see `handover`).
+
+        Raises:
+            TorchfloorError: If there is none.
         """
+        if handed := handed_plan(self.matrix):
+            return handed.with_credentials(self.matrix)
         file = self.folder / "plan.json"
         key = self._plan_key()
         cached = _read_plan(file)
@@ -101,6 +107,11 @@ class Workspace:
         self._make()
         write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
         return plan.with_credentials(self.matrix)
+
+    def merge(self, folders: Sequence[Path]) -> Merged:
+        """Take over the records of other machines, as `merge_records` does."""
+        self._make()
+        return merge_records(folders, self.records, self.matrix.package)
 
     def current_record(self, cell: Cell) -> Record | None:
         """Return a cell's record if running the cell again would only repeat it.

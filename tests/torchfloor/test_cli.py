@@ -397,3 +397,54 @@ def test_a_command_that_has_no_output_ends_as_ever(streams: str) -> None:
     ran = subprocess.run(shell, capture_output=True, text=True, check=False)  # noqa: S603 - our own
     assert (ran.returncode, ran.stderr) == (0, "")
     assert bool(ran.stdout) == (not streams)
+
+
+def test_a_plan_for_github_is_saved_for_its_jobs_which_make_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", "--github", "--only", "floor", "--save", "handed/plan.json"]) == 0
+    name, _, value = capsys.readouterr().out.partition("=")
+    assert name == "cells"
+    assert json.loads(value) == [{"cell": "dep1.0-cpu-py311", "python": "3.11", "large": False}]
+
+    monkeypatch.setenv("TORCHFLOOR_PLAN", "handed/plan.json")
+    monkeypatch.setattr("torchfloor.workspace.make_plan", None)
+    assert main(["run"]) == 0
+    assert project.ran == ["1.0"]
+
+
+def test_what_was_left_out_of_a_run_fails_nothing_and_what_is_missing_does(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["plan", "--only", "floor", "--save", "plan.json"])
+    monkeypatch.setenv("TORCHFLOOR_PLAN", "plan.json")
+    assert main(["run"]) == 0
+    assert main(["verdict"]) == 0
+    (project.root / ".compat/records/dep1.0-cpu-py311.json").unlink()
+    assert main(["verdict"]) == 1
+
+
+def test_shards_run_apart_and_merged_are_the_whole(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2):
+        capsys.readouterr()
+        main(["plan", "--shard", f"{number}/2"])
+        assert main(["run", "--only", *capsys.readouterr().out.split()]) in {0, 3}
+        (project.root / ".compat/records").rename(project.root / f"from{number}")
+    assert main(["merge", "from1", "from2"]) == 0
+    assert "3 records in .compat/records/" in capsys.readouterr().out
+    assert main(["verdict"]) == 0
+
+
+def test_a_record_that_is_not_taken_is_named_and_fails(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["run"])
+    damaged = project.root / ".compat/records/dep1.1-cpu-py311.json"
+    damaged.write_text("{}", "utf-8")
+    (project.root / ".compat/records").rename(project.root / "from")
+    assert main(["merge", "from"]) == 1
+    told = capsys.readouterr()
+    assert "not taken: from: dep1.1-cpu-py311.json is no record" in told.err
+    assert "2 records in .compat/records/" in told.out
