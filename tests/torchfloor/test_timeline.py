@@ -156,7 +156,7 @@ def test_what_is_kept_is_shown_when_the_index_no_longer_answers(
     house.index = lambda: b"{"  # type: ignore[method-assign]
     again = Ran(capsys, "dep.norm", "--index", house.url, "--refresh")
     assert (again.status, again.out) == (0, first.out)
-    assert "does not answer" in again.err
+    assert "answers, but not as an index does" in again.err
     assert "its releases are those it listed on" in again.err
 
 

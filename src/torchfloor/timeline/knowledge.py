@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["is_complete", "is_doubtful", "is_set_by_c"]
+from packaging.version import Version
+
+__all__ = ["Knowledge"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -63,38 +65,62 @@ _TENSOR_CLASSES = frozenset(
 )
 
 
-def is_complete(owner: str, name: str) -> bool:
-    """Tell whether a stub that does not list a name proves that the name is not there.
+# Before this release, code put more into torch and its tensors than the table of operators has,
+# and the C library wrote into these modules while they were imported.
+_CLOSED = Version("1.8")
+_SET_BY_C = frozenset(
+    {"torch.autograd", "torch.distributed", "torch.distributed.rpc", "torch.distributed.autograd"}
+)
+
+
+class Knowledge:
+    """What is known about the stubs of one release.
 
     Args:
-        owner: The module or class that the stub describes, by its dotted name.
-        name: What it does not list.
+        release: The release; None stands for a new one.
     """
-    if name.startswith("__"):
-        return False
-    if owner in _OPERATOR_STUBS:
-        public_binding = owner == "torch" and name in _PUBLIC_LEFT_OUT
-        return not (public_binding or name in _OPERATORS_LEFT_OUT or _BY_HAND.fullmatch(name))
-    if owner in _TENSOR_CLASSES:
-        return name not in _METHODS_LEFT_OUT
-    return owner == "torch._C" and not name.startswith("_") and name not in _PUBLIC_LEFT_OUT
 
+    def __init__(self, release: Version | None = None) -> None:
+        self._is_early = release is not None and release < _CLOSED
 
-def is_doubtful(module: str, name: str) -> bool:
-    """Tell whether a stub that lists a name proves nothing: some are of other modules, or of none.
+    def is_complete(self, owner: str, name: str) -> bool:
+        """Tell whether a stub that does not list a name proves that the name is not there.
 
-    Args:
-        module: The module that the stub describes.
-        name: What it lists.
-    """
-    return module in _OPERATOR_STUBS and _BY_HAND.fullmatch(name) is not None
+        Args:
+            owner: The module or class that the stub describes, by its dotted name.
+            name: What it does not list.
+        """
+        if name.startswith("__"):
+            return False
+        is_private = name.startswith("_")
+        if owner == "torch" and (name in _PUBLIC_LEFT_OUT or (self._is_early and not is_private)):
+            return False
+        if owner in _OPERATOR_STUBS:
+            return not (name in _OPERATORS_LEFT_OUT or _BY_HAND.fullmatch(name))
+        if self._is_early:
+            return False
+        if owner in _TENSOR_CLASSES:
+            return name not in _METHODS_LEFT_OUT
+        return owner == "torch._C" and not is_private and name not in _PUBLIC_LEFT_OUT
 
+    def is_doubtful(self, module: str, name: str) -> bool:
+        """Tell whether a stub that lists a name proves nothing: it may be of another module.
 
-def is_set_by_c(module: str, name: str) -> bool:
-    """Tell whether compiled code may put a name into a module written in Python.
+        Args:
+            module: The module that the stub describes.
+            name: What it lists.
+        """
+        if module == "torch._C":
+            return self._is_early and not name.startswith("_")
+        return module in _OPERATOR_STUBS and _BY_HAND.fullmatch(name) is not None
 
-    Args:
-        module: The module.
-        name: What its file does not define.
-    """
-    return module in _WITH_TENSOR_TYPES and _TENSOR_TYPE.fullmatch(name) is not None
+    def is_set_by_c(self, module: str, name: str) -> bool:
+        """Tell whether compiled code may put a name into a module written in Python.
+
+        Args:
+            module: The module.
+            name: What its file does not define.
+        """
+        if self._is_early and module in _SET_BY_C:
+            return True
+        return module in _WITH_TENSOR_TYPES and _TENSOR_TYPE.fullmatch(name) is not None
