@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         130 interrupted; 141 nobody reads the output.
     """
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may know no more than ASCII
+            stream.reconfigure(errors="backslashreplace")
     try:
         status: int = options.do(options)
         sys.stdout.flush()

@@ -58,9 +58,12 @@ class Classes:
                     unknown.append(f"it depends on the Python whether {one.__name__} has it")
                 continue
             found = self._in_class(one, name)
+            full = f"{one.source.module}.{one.node.name}"
+            if found is not None and one.source.is_stub and self._knowledge.is_doubtful(full, name):
+                why = f"{one.source.file} lists it, also where it is gone"
+                return Answer("undecided", why=why, file=one.source.file)
             if found is not None:
                 return found
-            full = f"{one.source.module}.{one.node.name}"
             if one.source.is_stub and not self._knowledge.is_complete(full, name):
                 unknown.append(
                     f"{one.source.file} does not list it in {one.node.name}, and may be incomplete"
