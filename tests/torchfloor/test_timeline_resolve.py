@@ -463,7 +463,7 @@ def test_enumerations_are_known_but_for_what_depends_on_the_python() -> None:
 
 
 def test_a_type_variable_of_a_stub_is_for_its_own_use() -> None:
-    files = {"c.so": COMPILED, "c.pyi": "from typing import TypeVar\nT = TypeVar('T')"}
+    files: Files = {"c.so": COMPILED, "c.pyi": "from typing import TypeVar\nT = TypeVar('T')"}
     assert look_up_in("", files, "dep.c.T").status == "undecided"
 
 

@@ -51,7 +51,7 @@ _PUBLIC_LEFT_OUT = _words(
     OperatorInfo PyObjectType
     ScriptClass ScriptClassFunction ScriptDict ScriptDictIterator ScriptDictKeyIterator
     ScriptList ScriptListIterator ScriptObject ScriptObjectProperty StaticModule StaticRuntime
-    SymIntType Tag Type Use
+    SymBoolType SymIntType Tag Type Use
     chalf cpp has_mlc get_autocast_ipu_dtype get_autocast_xla_dtype get_num_threads init_num_threads
     is_autocast_ipu_enabled is_autocast_xla_enabled read_vitals set_autocast_ipu_dtype
     set_autocast_ipu_enabled set_autocast_xla_dtype set_autocast_xla_enabled set_vital

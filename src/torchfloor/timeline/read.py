@@ -14,6 +14,7 @@ import msgspec
 from packaging.version import Version
 
 from torchfloor.errors import TorchfloorError
+from torchfloor.garbage import uncollected
 from torchfloor.timeline.archive import ArchiveError, Member, read_directory, read_members
 from torchfloor.timeline.catalogue import Offer, key_of, list_offers
 from torchfloor.timeline.model import Reading, Sighting, Timeline
@@ -41,6 +42,9 @@ _READER = f"{sum(zlib.crc32(file.read_bytes()) for file in Path(__file__).parent
 """Changes with every word of this room: another reader may answer otherwise from the same files."""
 _AT_ONCE = 16
 """Releases that are read at a time: most of their time is waiting for servers."""
+_MANY = 50
+_AT_ONCE_OF_MANY = 4
+"""With many names, most of it is parsing, and each release holds 100 MB of syntax trees."""
 _MAX_WHOLE = 4 * 2**30
 
 
@@ -91,7 +95,7 @@ def read_timelines(  # noqa: PLR0913 - each is an option of the command
             package, index, root or Path(), kept, versions=versions, pre=pre, refresh=refresh
         )
         reader = _Reader(kept, wanted, allow_full=allow_full, say=say or _quietly)
-        with _unwarned():
+        with _unwarned(), uncollected():
             seen = reader.read(catalogue.offers, on_release or _uncounted)
     finally:
         kept.close()
@@ -189,7 +193,7 @@ class _Reader:
         due = [offer for offer in offers if len(seen[offer.release]) < len(self._names)]
         finished = len(offers) - len(due)
         on_release(finished, len(offers))
-        pool = ThreadPoolExecutor(_AT_ONCE)
+        pool = ThreadPoolExecutor(_AT_ONCE if len(self._names) <= _MANY else _AT_ONCE_OF_MANY)
         try:
             # Newest first: the largest directories must not be the last to come.
             tasks = {pool.submit(self._look, o, seen[o.release]): o for o in reversed(due)}

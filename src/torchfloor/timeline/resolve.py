@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import weakref
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -52,7 +53,9 @@ class Release:
     ) -> None:
         self._files = Files(members, read)
         self._knowledge = Knowledge(version)
-        self._classes = Classes(self._named, self._knowledge)
+        # A weak way back, so that all is let go of as soon as the release has been read.
+        named = partial(Release._named, weakref.proxy(self))
+        self._classes = Classes(named, self._knowledge)
         self._answers: dict[tuple[str, str], Answer] = {}
         self._pending: set[tuple[str, str]] = set()
         self._circles = 0

@@ -225,10 +225,10 @@ class Source:
             self._parsed[name] = nodes = []
             for line, text in self.definitions.get(name, ()):
                 try:
-                    (node,) = parse(text)
+                    (node,) = parse("\n" * (line - 1) + text)
                 except UNPARSED as error:
                     raise unparsed(self.file, error) from None
-                nodes += _spelled_out([ast.increment_lineno(node, line - 1)], self.aliases)
+                nodes += _spelled_out([node], self.aliases)
         return self._parsed[name]
 
     @cached_property
