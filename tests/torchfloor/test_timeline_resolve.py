@@ -502,3 +502,9 @@ def test_old_stubs_of_torch_prove_less() -> None:
     assert status("torch.nothing", "2.0") == "absent"
     assert status("torch.nothing", "1.6") == "undecided"
     assert status("torch._C.IntStorageBase", "2.0") == "undecided"
+
+
+def test_a_definition_that_cannot_be_parsed_makes_its_name_undecided() -> None:
+    answer = look_up_in("a = 1\nclass f\0: ...", {}, "dep.f.two")
+    assert answer.status == "undecided"
+    assert "dep/__init__.py cannot be parsed" in answer.why

@@ -75,6 +75,8 @@ class Release:
         self._steps = 0
         try:
             return self._look_up(name)
+        except SourceError as error:
+            return Answer("undecided", why=str(error))
         except RecursionError:
             return Answer("undecided", why="the wheel's files refer to each other without an end")
 
