@@ -86,6 +86,12 @@ class Name(msgspec.Struct, frozen=True):
     places: tuple[Place, ...]
     why: str = ""
 
+    @property
+    def since_is_open(self) -> bool:
+        """Whether it cannot be told about the release right before `since`."""
+        older = [r for r in self.lacking if self.since and Version(r) < Version(self.since)]
+        return bool(older) and older[-1] in self.unknown
+
 
 class Requirements(msgspec.Struct, frozen=True):
     """What a code base asks of its dependency.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 import urllib3
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +32,7 @@ from tests.torchfloor.mutations import ODD_TEXTS, damaged_bytes, damaged_json, d
 from tests.torchfloor.test_journal import FINISH, READBACK, match, probe, raw, start
 from tests.torchfloor.test_record import FULL
 from tests.torchfloor.test_wheels import HTML, JSON
+from tests.torchfloor.wheelhouse import pack
 
 from torchfloor import files, workspace
 from torchfloor.declared import declared_floor
@@ -44,10 +46,13 @@ from torchfloor.records import read_record
 from torchfloor.report.markdown import render_block, render_page
 from torchfloor.report.model import make_report
 from torchfloor.screen import describe_plan
+from torchfloor.timeline.archive import ArchiveError, read_directory, read_members
+from torchfloor.timeline.remote import LocalBytes, RemoteError
+from torchfloor.timeline.resolve import Release
+from torchfloor.timeline.signature import write_signature
 from torchfloor.wheels import IndexUnreachableError, list_wheels
 
 if TYPE_CHECKING:
-    import pytest
     import requests
 
 
@@ -230,6 +235,62 @@ def test_any_benchmark_file_tells_what_can_stand_in_a_record(
     file.write_bytes(content)
     record = msgspec.structs.replace(make_record(), timings=read_timings(file))
     assert msgspec.json.decode(files.seal(record), type=Record) == record
+
+
+# --- what a wheel holds
+
+SOURCE = b"""
+import sys
+from . import other
+from .other import *
+try:
+    from dep.c import fast as norm
+except ImportError:
+    def norm(x, *, dtype: "int" = None) -> list[int]: ...
+__all__ = ["norm", *other.__all__]
+this = sys.modules[__name__]
+for name in ("a", "b"):
+    setattr(this, f"_{name}", name)
+class Kind(other.Base, metaclass=ABCMeta):
+    one: int = 1
+    @property
+    def two(self): return self.three
+def __getattr__(name):
+    if name in {"lazy"}:
+        return 1
+    raise AttributeError(name)
+"""
+SYNTAX = (
+    *(b"@", b"if x:\n ", b"'''", b'"', b"(", b"\\", b"\f", b"\r", b"def f(", b"f'{", b"*"),
+    *(b"~" * 9999, b"x." * 999, b"# coding: odd\n", b"__all__ = ", b"globals()["),
+)
+WHEEL = pack({"dep/__init__.py": SOURCE, "dep/other.pyi": SOURCE, "dep/c.so": b"\x7fELF"})
+MARKS = (b"PK\1\2", b"PK\3\4", b"PK\5\6", b"PK\6\7", b"\xff" * 8)
+
+
+@fuzzed
+@given(content=damaged_bytes(WHEEL, MARKS))
+def test_any_wheel_gives_what_it_holds_or_the_documented_error(content: bytes) -> None:
+    wheel = LocalBytes(io.BytesIO(content))
+    with contextlib.suppress(ArchiveError, RemoteError):
+        for member, body in read_members(wheel, read_directory(wheel)):
+            assert member.size == len(body)
+
+
+@fuzzed
+@given(
+    source=damaged_bytes(SOURCE, SYNTAX),
+    stub=damaged_bytes(SOURCE, SYNTAX),
+    name=st.sampled_from(("norm", "_a", "Kind.two", "other.norm", "lazy", "c.fast", "this.this")),
+)
+@pytest.mark.filterwarnings("ignore")  # Python's own, about escapes
+def test_any_source_and_stub_give_an_answer(source: bytes, stub: bytes, name: str) -> None:
+    files = {"dep/__init__.py": source, "dep/other.py": stub, "dep/c.pyi": stub, "dep/c.so": b""}
+    release = Release(files, lambda names: {file: files[file] for file in names})
+    answer = release.look_up(f"dep.{name}")
+    assert answer.status in {"present", "absent", "undecided", "no-stub"}
+    assert answer.status == "present" or answer.why
+    assert all(map(write_signature, answer.signatures))
 
 
 # --- what an index answers

@@ -156,7 +156,7 @@ def test_what_is_kept_is_shown_when_the_index_no_longer_answers(
     house.index = lambda: b"{"  # type: ignore[method-assign]
     again = Ran(capsys, "dep.norm", "--index", house.url, "--refresh")
     assert (again.status, again.out) == (0, first.out)
-    assert "JSONDecodeError" in again.err
+    assert "answers, but not as an index does" in again.err
     assert "its releases are those it listed on" in again.err
 
 
@@ -227,3 +227,22 @@ def test_the_wheel_that_is_read_is_the_smallest_that_is_not_for_windows(tmp_path
     (offer,) = list_offers("dep", "many", tmp_path, store)[0].offers
     store.close()
     assert offer.wheel.filename == "dep-1.0-cp311-none-macosx_11_0_arm64.whl"
+
+
+def test_a_release_with_source_only_is_named_and_the_others_are_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "wheels/dep-0.1.tar.gz").write_bytes(b"")
+    ran = Ran(capsys, "dep.norm", "--index", "wheels")
+    assert ran.status == 0
+    assert "unread in 0.1: no wheel, only source" in ran.out
+
+
+def test_a_mistake_in_the_middle_of_a_name_is_corrected(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_wheels(tmp_path / "wheels", {"9.0": {"dep/__init__.py": "", "dep/inner.py": "a = 1"}})
+    ran = Ran(capsys, "dep.iner.a", "--index", "wheels", "--versions", ">=9")
+    assert "did you mean dep.inner.a?" in ran.err
+    ran = Ran(capsys, "den.a", "--package", "dep", "--index", "wheels", "--versions", ">=9")
+    assert "the wheel holds no module den, but dep" in ran.err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from torchfloor.timeline.flow import follow, nothing_exported
 from torchfloor.timeline.resolve import Answer, Release
@@ -426,3 +427,84 @@ def test_a_definition_that_this_python_cannot_parse_is_told_when_it_is_needed() 
     source = Source.parse("dep/x.py", "dep.x", b"a = 1\ndef f(:\n    pass\n")
     with pytest.raises(SourceError, match=r"dep/x.py cannot be parsed by this Python"):
         follow(source, "f", nothing_exported)
+
+
+@pytest.mark.parametrize("alias", ["sys.modules[__name__]", "globals()"])
+def test_names_written_through_an_alias_of_the_namespace_are_not_absent(alias: str) -> None:
+    write = "setattr(this, name, 1)" if "sys" in alias else "this[name] = 1"
+    text = f"import sys\nthis = {alias}\nfor name in ('f', 'g'):\n    {write}"
+    assert look_up_in(text, {}).status == "undecided"
+    assert look_up_in(text, {}, "dep.h").status == "absent"
+
+
+def test_the_variable_of_a_loop_that_copies_a_module_stays() -> None:
+    text = "from . import c\nfor name in dir(c):\n    globals()[name] = getattr(c, name)"
+    assert look_up_in(text, {"c.py": "x = 1"}, "dep.name").status == "undecided"
+    assert look_up_in(text, {"c.py": "x = 1"}, "dep.x").status == "present"
+
+
+def test_what_a_metaclass_for_abstract_classes_gives_is_there() -> None:
+    text = "from abc import ABCMeta\nclass A(metaclass=ABCMeta): ...\nclass B(A): ..."
+    assert look_up_in(text, {}, "dep.B._abc_impl").status == "present"
+    assert look_up_in(text, {}, "dep.B.other").status == "absent"
+
+
+def test_a_class_of_the_wheel_hides_the_standard_one_of_its_name() -> None:
+    text = "from .x import Protocol\nclass A(Protocol): ..."
+    own = {"x.py": "class Protocol:\n    def mine(self): ..."}
+    assert look_up_in(text, own, "dep.A.mine").status == "present"
+
+
+def test_enumerations_are_known_but_for_what_depends_on_the_python() -> None:
+    text = "from enum import Enum\nclass A(Enum):\n    ONE = 1"
+    assert look_up_in(text, {}, "dep.A.ONE").status == "present"
+    assert look_up_in(text, {}, "dep.A.TWO").status == "absent"
+    assert look_up_in(text, {}, "dep.A._nothing_").status == "undecided"
+
+
+def test_a_type_variable_of_a_stub_is_for_its_own_use() -> None:
+    files: Files = {"c.so": COMPILED, "c.pyi": "from typing import TypeVar\nT = TypeVar('T')"}
+    assert look_up_in("", files, "dep.c.T").status == "undecided"
+
+
+def test_a_lazy_module_is_followed_through_its_imports_for_type_checkers() -> None:
+    text = """
+    from typing import TYPE_CHECKING
+    if TYPE_CHECKING:
+        from .x import f
+    __all__ = ("f",)
+    def __getattr__(name):
+        return load(name)
+    """
+    answer = look_up_in(text, {"x.py": FUNCTION})
+    assert (answer.status, answer.kind) == ("present", "function")
+    assert look_up_in(text, {"x.py": FUNCTION}, "dep.g").status == "undecided"
+
+
+def test_a_module_that_may_be_something_else_is_not_looked_into() -> None:
+    text = "import os\nif os.name == 'nt':\n    from .f import f"
+    others = {"f.py": FUNCTION}
+    assert look_up_in(text, others).kind == "attribute"
+    assert look_up_in(text, others, "dep.f.g").status == "undecided"
+
+
+def test_old_stubs_of_torch_prove_less() -> None:
+    contents = {
+        "torch/__init__.py": b"from torch._C import *",
+        "torch/_C.so": COMPILED,
+        "torch/_C/__init__.pyi": b"def add(x): ...\nclass IntStorageBase: ...",
+    }
+
+    def status(name: str, version: str) -> str:
+        old = Release(contents, lambda names: {n: contents[n] for n in names}, Version(version))
+        return old.look_up(name).status
+
+    assert status("torch.nothing", "2.0") == "absent"
+    assert status("torch.nothing", "1.6") == "undecided"
+    assert status("torch._C.IntStorageBase", "2.0") == "undecided"
+
+
+def test_a_definition_that_cannot_be_parsed_makes_its_name_undecided() -> None:
+    answer = look_up_in("a = 1\nclass f\0: ...", {}, "dep.f.two")
+    assert answer.status == "undecided"
+    assert "dep/__init__.py cannot be parsed" in answer.why

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
@@ -83,7 +85,7 @@ def _listed(found: Requirements, forced: Sequence[str]) -> str:
 
 
 def _forces(name: Name) -> str:
-    since = f"first known in {name.since}" if name.unknown else f"first in {name.since}"
+    since = f"first known in {name.since}" if name.since_is_open else f"first in {name.since}"
     if name.standing == "gone":
         since = f"last in {name.until}"
     elif name.standing == "nowhere":
@@ -115,8 +117,10 @@ def _warnings(found: Requirements) -> list[str]:
         for place, releases in found.refused.items()
     ]
     lines += [f"Not read: {line}; it may need more." for line in found.unread]
-    unread = found.unread_releases.items()
-    return lines + [f"Not compared: {found.package} {release}: {why}" for release, why in unread]
+    for why, group in groupby(found.unread_releases.items(), key=itemgetter(1)):
+        releases = [release for release, _ in group]
+        lines.append(f"Not compared: {found.package} {_span(releases)}: {why}.")
+    return lines
 
 
 def _span(releases: Sequence[str]) -> str:
@@ -144,7 +148,7 @@ def _table(names: Sequence[Name]) -> Table:
         standing = f"{name.standing}, private" if name.private else name.standing
         table.add_row(
             Text(name.name),
-            Text(f"{'≤' if name.unknown else ''}{name.since or '–'}"),
+            Text(f"{'≤' if name.since_is_open else ''}{name.since or '–'}"),
             Text(name.until or ""),
             Text(standing, style=_STYLES.get(name.standing, "")),
             Text(str(name.uses)),

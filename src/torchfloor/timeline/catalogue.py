@@ -36,7 +36,7 @@ _CALL = "the call"
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A release, and the wheel that is read of it."""
+    """A release, and the wheel that is read of it; its source, where it has no wheel."""
 
     release: str
     wheel: Wheel
@@ -47,7 +47,7 @@ class Catalogue(msgspec.Struct, frozen=True):
 
     Attributes:
         index: Its name, without credentials.
-        offers: Every release with a wheel that is not yanked, oldest first.
+        offers: Every release that is not yanked, oldest first.
         asked: When, in seconds since 1970.
     """
 
@@ -158,16 +158,19 @@ def _choose_all(wheels: Iterable[Wheel]) -> tuple[Offer, ...]:
 
 
 def _rank(wheel: Wheel) -> tuple[object, ...]:
-    """Rank the wheels of a release, the one to read first.
+    """Rank the files of a release, the one to read first.
 
-    Python files and stubs are the same on every platform, but for what is only built on some:
-    Windows leaves out most. Wheels for Python 2 may hold other sources. Of the rest, the smallest
-    has the shortest directory; where the index tells no sizes, names decide.
+    A release has a source here only if it has no wheel. Python files and stubs are the same on
+    every platform, but for what is only built on some: Windows leaves out most, and telephones and
+    browsers get what nobody else does. Wheels for Python 2 may hold other sources. Of the rest,
+    the smallest has the shortest directory; where the index tells no sizes, names decide.
     """
+    if wheel.is_source:
+        return (wheel.filename,)
     _, _, pythons, _, platform = f"-{wheel.filename}".removesuffix(".whl").rsplit("-", 4)
     return (
         pythons.startswith(("cp2", "py2")) and "py3" not in pythons,
-        platform.startswith("win"),
+        not platform.startswith(("any", "linux", "manylinux", "musllinux", "macosx")),
         wheel.size if wheel.size is not None else 0,
         "linux" not in platform,
         wheel.filename,

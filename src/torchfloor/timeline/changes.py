@@ -110,8 +110,9 @@ def _differences(old: Signature, new: Signature) -> Iterator[_Told]:
     after = {p.name: p for p in new.parameters}
     for one, other in renamed.items():
         yield "signature", f"parameter {one} renamed to {other}"
-    for name in before.keys() - after.keys():
-        yield "signature", f"{before[name].name} removed"
+    for name, parameter in before.items():
+        if name not in after:
+            yield "signature", f"{parameter.name} removed"
     for name, parameter in after.items():
         if name not in before:
             yield "signature", f"{name} added{_manner(parameter)}"

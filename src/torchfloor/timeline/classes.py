@@ -6,28 +6,28 @@ import ast
 import builtins
 from abc import ABC
 from dataclasses import dataclass, replace
+from enum import Enum, Flag, IntEnum, IntFlag
 from typing import TYPE_CHECKING, Generic, Protocol
 
 from torchfloor.timeline.answer import Answer, Class, decorated, signatures_of
 from torchfloor.timeline.flow import UNBOUND, Bound, follow, nothing_exported
-from torchfloor.timeline.knowledge import is_complete
 from torchfloor.timeline.source import Source, SourceError
 from torchfloor.timeline.syntax import Function, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torchfloor.timeline.knowledge import Knowledge
     from torchfloor.timeline.model import Kind, Signature
 
 __all__ = ["Classes"]
 
 _MOST_BASES = 60
 """A class with more is not looked at to the end."""
-_TYPING_BASES: dict[str, type] = {"Generic": Generic, "Protocol": Protocol, "ABC": ABC}
+_STANDARD_BASES: dict[str, type] = {
+    base.__name__: base for base in (ABC, Enum, Flag, Generic, IntEnum, IntFlag, Protocol)
+}
 _PLAIN_METACLASSES = frozenset({"ABCMeta", "type"})
-_OF_EVERY_CLASS = frozenset(
-    {"__name__", "__qualname__", "__module__", "__dict__", "__doc__", "__mro__", "__bases__", "mro"}
-)
 
 
 class Classes:
@@ -35,10 +35,14 @@ class Classes:
 
     Args:
         named: Says what an expression such as `a.b` names in a file.
+        knowledge: Tells which stubs are complete.
     """
 
-    def __init__(self, named: Callable[[Source, list[str]], Answer | None]) -> None:
+    def __init__(
+        self, named: Callable[[Source, list[str]], Answer | None], knowledge: Knowledge
+    ) -> None:
         self._named = named
+        self._knowledge = knowledge
         self._bodies: dict[int, Source] = {}
         self._later: dict[int, _Later] = {}
 
@@ -50,19 +54,22 @@ class Classes:
             if isinstance(one, type):
                 if hasattr(one, name):
                     return Answer("present", "method", file=owner.source.file)
+                if issubclass(one, Enum) and name.startswith("_"):
+                    unknown.append(f"it depends on the Python whether {one.__name__} has it")
                 continue
             found = self._in_class(one, name)
+            full = f"{one.source.module}.{one.node.name}"
+            if found is not None and one.source.is_stub and self._knowledge.is_doubtful(full, name):
+                why = f"{one.source.file} lists it, also where it is gone"
+                return Answer("undecided", why=why, file=one.source.file)
             if found is not None:
                 return found
-            full = f"{one.source.module}.{one.node.name}"
-            if one.source.is_stub and not is_complete(full, name):
+            if one.source.is_stub and not self._knowledge.is_complete(full, name):
                 unknown.append(
                     f"{one.source.file} does not list it in {one.node.name}, and may be incomplete"
                 )
             unknown.extend(self._given_later(one, name))
             unknown.extend(self._given_by_metaclass(one, name))
-        if name in _OF_EVERY_CLASS:
-            return Answer("present", "attribute", file=owner.source.file)
         if not complete or unknown:
             why = unknown[0] if unknown else "its base classes are not known"
             return Answer("undecided", why=why, file=owner.source.file)
@@ -167,6 +174,8 @@ class Classes:
                     )
                 else:
                     bases.append(found)
+            if any((dotted(k.value) or [""])[-1] == "ABCMeta" for k in one.node.keywords):
+                bases.append(ABC)
             pending[:0] = bases
         return [*order, object], complete and not pending
 
@@ -176,14 +185,14 @@ class Classes:
         parts = dotted(node)
         if parts is None:
             return None
-        if parts[-1] in _TYPING_BASES:
-            return _TYPING_BASES[parts[-1]]
         try:
             answer = self._named(source, parts)
         except SourceError:
             return None
         if answer is not None and isinstance(answer.thing, Class):
             return answer.thing
+        if parts[-1] in _STANDARD_BASES:
+            return _STANDARD_BASES[parts[-1]]
         known = getattr(builtins, parts[0], None) if len(parts) == 1 else None
         unbound = answer is None or answer.status == "absent"
         return known if isinstance(known, type) and unbound else None

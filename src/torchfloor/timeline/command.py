@@ -102,11 +102,21 @@ def _is_unknown(statuses: set[str]) -> bool:
 
 
 def _unknown(timeline: Timeline, reading: Reading, options: argparse.Namespace) -> str:
-    owner, _, name = timeline.name.rpartition(".")
-    known = list_names(reading.package, owner, index=options.index, release=reading.releases[-1])
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {owner}.{close[0]}?" if close else timeline.sightings[-1].why
+    hint = _correction(timeline.name, reading, options.index)
+    hint = f"did you mean {hint}?" if hint else timeline.sightings[-1].why
     return f"{timeline.name}: no release that was read has it; {hint}"
+
+
+def _correction(name: str, reading: Reading, index: str) -> str:
+    """Spell a name as the newest release would; nothing if no such name is near."""
+    parts = name.split(".")
+    for end in range(1, len(parts)):
+        owner = ".".join(parts[:end])
+        known = list_names(reading.package, owner, index=index, release=reading.releases[-1])
+        if known and parts[end] not in known:
+            close = difflib.get_close_matches(parts[end], known, n=1)
+            return ".".join([owner, close[0], *parts[end + 1 :]]) if close else ""
+    return ""
 
 
 class _Progress:

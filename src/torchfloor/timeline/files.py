@@ -44,8 +44,8 @@ class Files:
         self._fetch(sorted(wanted))
 
     def below(self, module: str) -> set[str]:
-        """List the modules right below one."""
-        path = module.replace(".", "/") + "/"
+        """List the modules right below one, or those at the top if it has no name."""
+        path = module.replace(".", "/") + "/" if module else ""
         inner = (file.removeprefix(path) for file in self._files if file.startswith(path))
         return {name.partition("/")[0].partition(".")[0] for name in inner}
 

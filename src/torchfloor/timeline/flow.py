@@ -75,6 +75,7 @@ class Unbound:
 
 
 UNBOUND = Unbound()
+_TYPE_VARIABLES = frozenset({"ParamSpec", "TypeVar", "TypeVarTuple"})
 Outcome = Bound | Copied | Maybe | Unbound
 _State = tuple[Outcome, ...]
 
@@ -270,15 +271,15 @@ class _Run:
         return None if after is None else self.block(node.finalbody, after)
 
     def _loop(self, node: ast.For | ast.AsyncFor | ast.While, state: _State) -> _State | None:
+        started = self._target(node, state)
         copied = copied_module(node, self.source)
-        if copied is not None:
+        if copied is not None and started == state:
             if self.name in spelled(node, self.source):
                 why = f"{self.source.file} treats it apart in the loop that copies {copied}"
                 return (*state, Maybe(why))
             return (
                 state if self.name.startswith("__") else self._copy(copied, node, state, star=False)
             )
-        started = self._target(node, state)
         once = self.block([*node.body, *node.orelse], started)
         return _merge(state, once, started) if once is not None else _merge(state, started)
 
@@ -289,6 +290,8 @@ class _Run:
 
     def _assign(self, node: ast.stmt, state: _State) -> _State:
         """Follow any other statement: assignments, and calls that write into the globals."""
+        if self.source.is_stub and called(getattr(node, "value", node)) in _TYPE_VARIABLES:
+            return state  # for the stub's own use
         if isinstance(node, ast.AnnAssign) and node.value is None:
             is_own = isinstance(node.target, ast.Name) and node.target.id == self.name
             return (Bound(node),) if is_own and self.source.is_stub else state

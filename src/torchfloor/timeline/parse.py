@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import ast
+import copy
 import io
 import re
 import tokenize
-import warnings
 from itertools import pairwise
 
-__all__ = ["UNPARSED", "SourceError", "decode", "parse", "split", "unparsed"]
+__all__ = [
+    "UNPARSED",
+    "SourceError",
+    "SpellOut",
+    "decode",
+    "find_aliases",
+    "parse",
+    "split",
+    "unparsed",
+]
 
 
 class SourceError(Exception):
@@ -49,10 +58,37 @@ def decode(content: bytes) -> str:
 
 
 def parse(content: str | bytes) -> list[ast.stmt]:
-    """Parse statements; raises what is in UNPARSED."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # old files' escapes are not this reader's business
-        return ast.parse(content).body
+    """Parse statements; raises what is in UNPARSED. The caller keeps warnings quiet."""
+    return ast.parse(content).body
+
+
+_NAMESPACE = re.compile(
+    r"^(\w+)(?:[ \t]*:[^=\n]+)?[ \t]*=[ \t]*"
+    r"(sys\.modules\[__name__\]|globals\(\)|vars\(\))[ \t]*(?:#|$)",
+    re.MULTILINE,
+)
+"""`this = sys.modules[__name__]`, by which the rest of a file then writes its own names."""
+
+
+def find_aliases(text: str) -> dict[str, ast.expr]:
+    """Find the names that a file gives to its own namespace, each with what it stands for."""
+    return {m[1]: ast.parse(m[2], mode="eval").body for m in _NAMESPACE.finditer(text)}
+
+
+class SpellOut(ast.NodeTransformer):
+    """Writes what names stand for in their place.
+
+    Args:
+        aliases: The names, each with its expression.
+    """
+
+    def __init__(self, aliases: dict[str, ast.expr]) -> None:
+        self._aliases = aliases
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Replace a name that is read."""
+        found = self._aliases.get(node.id) if isinstance(node.ctx, ast.Load) else None
+        return node if found is None else ast.copy_location(copy.deepcopy(found), node)
 
 
 def unparsed(file: str, error: BaseException) -> SourceError:

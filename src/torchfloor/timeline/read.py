@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from packaging.version import Version
 
 from torchfloor.errors import TorchfloorError
+from torchfloor.garbage import uncollected
 from torchfloor.timeline.archive import ArchiveError, Member, read_directory, read_members
 from torchfloor.timeline.catalogue import Offer, key_of, list_offers
 from torchfloor.timeline.model import Reading, Sighting, Timeline
@@ -26,17 +31,20 @@ from torchfloor.timeline.store import Store, default_folder
 from torchfloor.wheels import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torchfloor.timeline.resolve import Answer
     from torchfloor.wheels import Wheel
 
 __all__ = ["list_names", "read_timelines"]
 
-_READER = "1"
-"""Goes up whenever the same files would get another answer: older answers are forgotten."""
+_READER = f"{sum(zlib.crc32(file.read_bytes()) for file in Path(__file__).parent.glob('*.py')):x}"
+"""Changes with every word of this room: another reader may answer otherwise from the same files."""
 _AT_ONCE = 16
 """Releases that are read at a time: most of their time is waiting for servers."""
+_MANY = 50
+_AT_ONCE_OF_MANY = 4
+"""With many names, most of it is parsing, and each release holds 100 MB of syntax trees."""
 _MAX_WHOLE = 4 * 2**30
 
 
@@ -87,7 +95,8 @@ def read_timelines(  # noqa: PLR0913 - each is an option of the command
             package, index, root or Path(), kept, versions=versions, pre=pre, refresh=refresh
         )
         reader = _Reader(kept, wanted, allow_full=allow_full, say=say or _quietly)
-        seen = reader.read(catalogue.offers, on_release or _uncounted)
+        with _unwarned(), uncollected():
+            seen = reader.read(catalogue.offers, on_release or _uncounted)
     finally:
         kept.close()
     return Reading(
@@ -126,11 +135,23 @@ def list_names(
         catalogue, _ = list_offers(package, index, Path(), kept, versions=f"=={release}", pre=True)
         reader = _Reader(kept, (), allow_full=False, say=_quietly)
         archive = _Archive(kept, catalogue.offers[-1].wheel, reader.open)
-        return Release(archive.members, archive.read).names_of(owner)
+        with _unwarned():
+            return Release(archive.members, archive.read).names_of(owner)
     except TorchfloorError:
         return set()
     finally:
         kept.close()
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Keep quiet about old files' escapes and the like: they are not this reader's business.
+
+    Which warnings are shown is the whole process's affair, so that threads must not change it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _quietly(_line: str) -> None:
@@ -172,7 +193,7 @@ class _Reader:
         due = [offer for offer in offers if len(seen[offer.release]) < len(self._names)]
         finished = len(offers) - len(due)
         on_release(finished, len(offers))
-        pool = ThreadPoolExecutor(_AT_ONCE)
+        pool = ThreadPoolExecutor(_AT_ONCE if len(self._names) <= _MANY else _AT_ONCE_OF_MANY)
         try:
             # Newest first: the largest directories must not be the last to come.
             tasks = {pool.submit(self._look, o, seen[o.release]): o for o in reversed(due)}
@@ -191,6 +212,9 @@ class _Reader:
     def _look(self, offer: Offer, known: dict[str, Sighting]) -> dict[str, Sighting]:
         """Look names up in one release; whatever goes wrong there is that release's own affair."""
         names = [name for name in self._names if name not in known]
+        if offer.wheel.is_source:
+            why = offer.wheel.withheld
+            return {name: Sighting(offer.release, "unread", why=why) for name in names}
         archive = _Archive(self._store, offer.wheel, self.open)
         try:
             sightings = self._resolve(offer, names, archive)
@@ -206,7 +230,7 @@ class _Reader:
     ) -> dict[str, Sighting]:
         from torchfloor.timeline.resolve import Release  # noqa: PLC0415 - a warm look needs none
 
-        release = Release(archive.members, archive.read)
+        release = Release(archive.members, archive.read, Version(offer.release))
         release.prefetch(names)
         return {name: _sighting(offer, release.look_up(name)) for name in names}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import weakref
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from torchfloor.timeline.files import Files, prefixes
 from torchfloor.timeline.flow import UNBOUND, Bound, Copied, Maybe, follow, nothing_exported
 from torchfloor.timeline.getter import answers_for
 from torchfloor.timeline.keys import copied_modules
-from torchfloor.timeline.knowledge import is_complete, is_doubtful, is_set_by_c
+from torchfloor.timeline.knowledge import Knowledge
 from torchfloor.timeline.signature import read_documented
 from torchfloor.timeline.source import Source, SourceError
 from torchfloor.timeline.syntax import Function, dotted
@@ -22,12 +23,15 @@ from torchfloor.timeline.syntax import Function, dotted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from packaging.version import Version
+
     from torchfloor.timeline.flow import Outcome
 
 __all__ = ["Answer", "Release"]
 
 _MAX_DEPTH = 60
 """Re-exports that are followed for one name; a chain that long leads nowhere."""
+_MOST_SHOWN = 5
 _MAX_STEPS = 20_000
 """Names that are looked up on the way to one; only files made to waste time need more."""
 
@@ -38,13 +42,20 @@ class Release:
     Args:
         members: Names of the wheel's Python files, stubs and compiled modules.
         read: Returns the content of some of them, by name.
+        version: Which release it is; None stands for a new one.
     """
 
     def __init__(
-        self, members: Iterable[str], read: Callable[[Iterable[str]], dict[str, bytes]]
+        self,
+        members: Iterable[str],
+        read: Callable[[Iterable[str]], dict[str, bytes]],
+        version: Version | None = None,
     ) -> None:
         self._files = Files(members, read)
-        self._classes = Classes(self._named)
+        self._knowledge = Knowledge(version)
+        # A weak way back, so that all is let go of as soon as the release has been read.
+        named = partial(Release._named, weakref.proxy(self))
+        self._classes = Classes(named, self._knowledge)
         self._answers: dict[tuple[str, str], Answer] = {}
         self._pending: set[tuple[str, str]] = set()
         self._circles = 0
@@ -64,13 +75,17 @@ class Release:
         self._steps = 0
         try:
             return self._look_up(name)
+        except SourceError as error:
+            return Answer("undecided", why=str(error))
         except RecursionError:
             return Answer("undecided", why="the wheel's files refer to each other without an end")
 
     def _look_up(self, name: str) -> Answer:
         first, *rest = name.split(".")
         if not self._files.exists(first):
-            return Answer("absent", why=f"the wheel holds no module {first}")
+            others = ", ".join(sorted(self._files.below(""))[:_MOST_SHOWN])
+            why = f"the wheel holds no module {first}" + (f", but {others}" if others else "")
+            return Answer("absent", why=why)
         answer = self._module_answer(first)
         for position, part in enumerate(rest, start=1):
             answer = self._attribute(answer, part, ".".join([first, *rest[:position]]))
@@ -141,8 +156,26 @@ class Release:
             answer = self._agree([self._bound(source, name, outcome) for outcome in outcomes])
             return self._unless_shadowed(answer, f"{module}.{name}")
         if inner := self._submodule(module, name):
-            return inner
+            return self._overbound(source, name, outcomes, stub, inner) or inner
         return self._not_bound(source, name, outcomes, stub)
+
+    def _overbound(
+        self,
+        source: Source,
+        name: str,
+        outcomes: tuple[Outcome, ...],
+        stub: Source | None,
+        inner: Answer,
+    ) -> Answer | None:
+        """Say what a name is that may be bound to something else than the file of that name."""
+        listed = self._in_stub(stub, name)
+        if listed is not None and listed.kind == "function" and outcomes != (UNBOUND,):
+            return listed
+        bound = [self._bound(source, name, o) for o in outcomes if isinstance(o, Bound)]
+        if any(answer.thing != inner.thing for answer in bound):
+            why = f"it is a module, or what {source.file} binds under a condition"
+            return Answer("present", "attribute", why=why, file=source.file)
+        return None
 
     def _unless_shadowed(self, answer: Answer, place: str) -> Answer:
         """Doubt another module's place where a file of that name lies: the last import wins."""
@@ -156,9 +189,11 @@ class Release:
         self, source: Source, name: str, outcomes: tuple[Outcome, ...], stub: Source | None
     ) -> Answer:
         """Say what a name is that the file itself does not surely bind."""
+        set_by_c = self._knowledge.is_set_by_c(source.module, name)
         maybes = [outcome.why for outcome in outcomes if isinstance(outcome, Maybe)]
-        if maybes and name in (source.exports.names or ()):
-            listed = self._in_stub(stub, name)
+        if name in (source.exports.names or ()) and (maybes or answers_for(source, name)):
+            for_types = replace(source, is_stub=True)  # imports that a run makes when asked
+            listed = self._in_stub(stub, name) or self._in_stub(for_types, name)
             return listed or Answer(
                 "present", "attribute", why=f"{source.file} lists it in __all__", file=source.file
             )
@@ -167,8 +202,8 @@ class Release:
                 return listed
             if (
                 stub is not None
-                and is_complete(source.module, name)
-                and not is_set_by_c(source.module, name)
+                and self._knowledge.is_complete(source.module, name)
+                and not set_by_c
                 and outcomes == _just(outcomes)
             ):
                 why = (
@@ -184,7 +219,9 @@ class Release:
                 why=why or f"{source.file} answers for it in __getattr__",
                 file=source.file,
             )
-        if outcomes == (UNBOUND,) and (source.declares(name) or is_set_by_c(source.module, name)):
+        if outcomes == (UNBOUND,) and (
+            source.declares(name) or self._knowledge.is_set_by_c(source.module, name)
+        ):
             why = f"{source.file} does not define it; compiled code may"
             return Answer("undecided", why=why, file=source.file)
         if outcomes == (UNBOUND,):
@@ -205,7 +242,7 @@ class Release:
             return Answer("absent", why=f"{module} is a folder without it")
         if stub is None:
             return Answer("no-stub", why=f"{module} is compiled, and the wheel holds no stub of it")
-        if is_complete(module, name):
+        if self._knowledge.is_complete(module, name):
             why = f"{stub.file} lists all names of its kind, and not this one"
             return Answer("absent", why=why, file=stub.file)
         why = f"{module} is compiled; {stub.file} does not list it, and may be incomplete"
@@ -218,7 +255,7 @@ class Release:
         bound = [outcome for outcome in outcomes if outcome is not UNBOUND]
         if not bound or any(isinstance(outcome, Maybe) for outcome in bound):
             return None
-        if is_doubtful(stub.module, name):
+        if self._knowledge.is_doubtful(stub.module, name):
             why = f"{stub.file} lists it, as it has listed names of its kind that were not there"
             return Answer("undecided", why=why, file=stub.file)
         return self._agree([self._bound(stub, name, outcome) for outcome in bound])

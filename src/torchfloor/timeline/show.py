@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -79,9 +80,15 @@ def describe_all(timeline: Timeline) -> Iterator[str]:
 
 def _open(timeline: Timeline) -> Iterator[str]:
     """Say where and why nothing can be said."""
-    for (status, why), group in groupby(timeline.sightings, key=lambda s: (s.status, s.why)):
+    for (status, _), group in groupby(timeline.sightings, key=lambda s: (s.status, _gist(s.why))):
         if status not in {"present", "absent"}:
-            yield f"  {_WORDS[status]} in {_span(tuple(group))}: {why}"
+            seen = tuple(group)
+            yield f"  {_WORDS[status]} in {_span(seen)}: {seen[-1].why}"
+
+
+def _gist(why: str) -> str:
+    """Leave out what differs from release to release: lines, and versions in names of files."""
+    return re.sub(r"\d+", "", why)
 
 
 def _newest(timeline: Timeline) -> Iterator[str]:

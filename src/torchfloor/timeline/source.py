@@ -9,7 +9,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from torchfloor.timeline.exports import Exports, read_exports
-from torchfloor.timeline.parse import UNPARSED, SourceError, decode, parse, split, unparsed
+from torchfloor.timeline.parse import (
+    UNPARSED,
+    SourceError,
+    SpellOut,
+    decode,
+    find_aliases,
+    parse,
+    split,
+    unparsed,
+)
 from torchfloor.timeline.syntax import (
     ANY,
     LITERALS,
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Source", "SourceError"]
 
 _SHOWN = 80
-_WRITING = re.compile(r"globals|vars|locals|sys\.modules|exec")
+_WRITING = re.compile(r"globals|vars|locals|sys\.modules|exec|setattr")
 
 
 @dataclass(eq=False)
@@ -44,6 +53,7 @@ class Source:
         statements: Its top-level statements, other than those in `definitions`.
         definitions: Functions and classes by name, each with the line it starts at: parsing the
             thousand operators of a stub for the sake of one takes a tenth of a second.
+        aliases: Names that the file gives to its own namespace; they are spelled out in the rest.
     """
 
     file: str
@@ -52,6 +62,7 @@ class Source:
     is_stub: bool
     statements: list[ast.stmt] = field(repr=False)
     definitions: dict[str, list[tuple[int, str]]] = field(default_factory=dict, repr=False)
+    aliases: dict[str, ast.expr] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, file: str, module: str, content: bytes) -> Source:
@@ -68,10 +79,13 @@ class Source:
             statements = parse(rest)
         except UNPARSED:
             try:
+                rest = decode(content)
                 statements, definitions = parse(content), {}
             except UNPARSED as error:
                 raise unparsed(file, error) from None
-        return cls(file, module, stem == "__init__", is_stub, statements, definitions)
+        aliases = find_aliases(rest)
+        statements = _spelled_out(statements, aliases)
+        return cls(file, module, stem == "__init__", is_stub, statements, definitions, aliases)
 
     def names(self) -> set[str]:
         """List the names that the file spells out at its top level."""
@@ -211,12 +225,16 @@ class Source:
             self._parsed[name] = nodes = []
             for line, text in self.definitions.get(name, ()):
                 try:
-                    (node,) = parse(text)
+                    (node,) = parse("\n" * (line - 1) + text)
                 except UNPARSED as error:
                     raise unparsed(self.file, error) from None
-                nodes.append(ast.increment_lineno(node, line - 1))
+                nodes += _spelled_out([node], self.aliases)
         return self._parsed[name]
 
     @cached_property
     def _parsed(self) -> dict[str, list[ast.stmt]]:
         return {}
+
+
+def _spelled_out(statements: list[ast.stmt], aliases: dict[str, ast.expr]) -> list[ast.stmt]:
+    return [SpellOut(aliases).visit(node) for node in statements] if aliases else statements

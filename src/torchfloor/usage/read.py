@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torchfloor.garbage import uncollected
 from torchfloor.usage.checks import Relevance
 from torchfloor.usage.project import Project
 from torchfloor.usage.sources import UnreadableError, find_sources, read_source
 from torchfloor.usage.uses import read_uses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from torchfloor.usage.uses import Use
@@ -55,7 +54,7 @@ def read_usage(paths: Iterable[Path], root: str, package: str) -> Usage:
     project = Project(root, files)
     relevance = Relevance(project, package)
     usage = Usage(project, len(files), [], set(), unread)
-    with _no_collection():
+    with uncollected():
         for file in files:
             try:
                 _read_file(file, usage, relevance)
@@ -77,15 +76,3 @@ def _read_file(file: Path, usage: Usage, relevance: Relevance) -> None:
         module.tree = None
         usage.uses.extend(uses)
         usage.asked.update(asked)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Stop looking for cycles: syntax trees have none, and the search would take half the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
