@@ -10,10 +10,8 @@ import psutil
 import pytest
 
 WAITING = """
-import signal, threading
+import threading
 from torchfloor import interruption
-for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-    signal.signal(getattr(signal, name), signal.SIG_DFL)  # what runs the tests may ignore some
 interruption.{call}()
 try:
     print("ready", flush=True)
