@@ -337,8 +337,13 @@ def alone(folder: Path, say: Callable[[str], object] = print) -> Iterator[bool]:
             folder.mkdir()
         yield waited
     finally:
-        empty(folder)
-        lock.release()
+        try:
+            empty(folder)
+        except KeyboardInterrupt:  # told to stop while it cleans up, it does that first
+            empty(folder)
+            raise
+        finally:
+            lock.release()
 
 
 def empty(folder: Path) -> None:

@@ -350,3 +350,22 @@ def test_a_folder_that_is_still_written_to_is_removed_all_the_same(
     (tmp_path / "cell").mkdir()
     module.empty(tmp_path / "cell")
     assert not (tmp_path / "cell").exists()
+
+
+def test_what_is_told_to_stop_while_it_cleans_up_does_that_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [KeyboardInterrupt()]
+    remove = shutil.rmtree
+
+    def remove_interrupted(folder: Path, *, ignore_errors: bool) -> None:
+        if told and (folder / "env").exists():
+            raise told.pop()
+        remove(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr("shutil.rmtree", remove_interrupted)
+    for ended in (pytest.raises(KeyboardInterrupt), contextlib.nullcontext()):
+        with ended, alone(tmp_path / "cell") as waited:
+            (tmp_path / "cell/env").mkdir()
+        assert not (tmp_path / "cell").exists()
+        assert not waited
