@@ -36,12 +36,7 @@ class Floor(NamedTuple):
 
 
 def claim(
-    every: Sequence[Cell],
-    cells: Sequence[Cell],
-    known: Sequence[Known],
-    declared: Version,
-    *,
-    all_asked: bool = True,
+    every: Sequence[Cell], cells: Sequence[Cell], known: Sequence[Known], declared: Version
 ) -> Floor:
     """Say what is proved, and never more.
 
@@ -50,7 +45,6 @@ def claim(
         cells: Those of them that can run here.
         known: What is known of these.
         declared: The declared floor.
-        all_asked: Whether every index has answered, so that there are no other releases.
 
     Raises:
         NoEvidenceError: If nothing is known of any.
@@ -68,7 +62,7 @@ def claim(
         return Floor(None, (f"No floor: {told}, {hint}.",), holds=newest.version < declared)
     floor = cells[found.floor]
     below = cells[found.below] if found.below is not None else None
-    lines = [_proved(every, cells, known, found, all_asked=all_asked), *_doubts(cells, found)]
+    lines = [_proved(every, cells, known, found), *_doubts(cells, found)]
     holds = below is None or below.version < declared
     if below is not None and not holds:
         advice = f"declare {floor.package}>={floor.release}, or mend it"
@@ -80,12 +74,7 @@ def claim(
 
 
 def _proved(
-    every: Sequence[Cell],
-    cells: Sequence[Cell],
-    known: Sequence[Known],
-    found: Finding,
-    *,
-    all_asked: bool,
+    every: Sequence[Cell], cells: Sequence[Cell], known: Sequence[Known], found: Finding
 ) -> str:
     """Say what the floor is, and by what right: by all releases above it, or by some."""
     assert found.floor is not None  # noqa: S101 - the caller has looked
@@ -95,7 +84,6 @@ def _proved(
     above = [cell.release for cell in every if cell.version >= floor.version]
     if works == above:
         right = "verified without gap: every release of the range from there on was tested"
-        right += "" if all_asked else ", of those that the indexes that answered have"
     else:
         rest = (
             f"{len(above) - len(works)} of the {len(above)} releases from there on are not proved"

@@ -16,7 +16,6 @@ from torchfloor.output import printable
 from torchfloor.plan import make_plan
 from torchfloor.search import Known, conclude, most_tests, next_step
 from torchfloor.static import known_static, read_names
-from torchfloor.unasked import complete, tell_indexes
 from torchfloor.workspace import this_host
 
 if TYPE_CHECKING:
@@ -69,28 +68,26 @@ def find_floor(workspace: Workspace, words: Sequence[str], say: Callable[[str], 
     parser.add_argument("--discard", action="store_true")
     options = parser.parse_args(list(words))
     workspace.sweep()
-    every, cells = _cells(workspace, options.versions, options.flavour)
-    for line in (*(f"Index {told}." for told in tell_indexes(every)), *_apart(cells)):
+    cells = _cells(workspace, options.versions, options.flavour)
+    for line in _apart(cells):
         say(line)
     usable = [cell for cell in cells if cell.status == "planned"]
     if not usable:
         msg = "No release of this range can run on this machine, so nothing would be proved."
         raise NoEvidenceError(msg)
     search = _Search(workspace, usable, say, fresh=options.fresh, discard=options.discard)
-    known = search.run()
-    return claim(cells, usable, known, workspace.matrix.declared, all_asked=not every.silent)
+    return claim(cells, usable, search.run(), workspace.matrix.declared)
 
 
-def _cells(workspace: Workspace, versions: str, flavour: str) -> tuple[Plan, list[Cell]]:
-    """Plan every release of the range, patches too; list a flavour's cells, oldest first."""
+def _cells(workspace: Workspace, versions: str, flavour: str) -> list[Cell]:
+    """List a cell for every release of the range, patches too, oldest first."""
     plan, matrix = workspace.plan(pinned=True), workspace.matrix
     spec = _range(versions or f">={plan.releases[0]},<={plan.releases[-1]}")
-    whole = replace(matrix, versions=spec, sample="all", history=())
-    every = complete(make_plan(whole, this_host()), plan, whole)
+    every = make_plan(replace(matrix, versions=spec, sample="all", history=()), this_host())
     name = flavour or _main_flavour(every)
     # A cell that the matrix has keeps its Python, and so its record.
     own = {(cell.release, cell.flavour): cell for cell in plan.cells}
-    return every, [
+    return [
         own.get((cell.release, cell.flavour), cell)
         for cell in every.with_credentials(matrix).cells
         if cell.flavour == name and spec.contains(cell.version)

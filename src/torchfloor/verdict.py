@@ -14,7 +14,7 @@ from torchfloor.record import Outcome, Record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from torchfloor.plan import Cell, Plan
+    from torchfloor.plan import Plan
     from torchfloor.provenance import Inputs
 
 __all__ = ["Standing", "Verdict", "judge", "name_cells", "stand"]
@@ -106,7 +106,7 @@ def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -
     standings = []
     for cell in plan.cells:
         record = by_cell.get(cell.id)
-        outcome, reason = _outcome(cell, record, inputs)
+        outcome, reason = _outcome(cell.status, cell.reason, record, inputs)
         standings.append(
             Standing(
                 cell=cell.id,
@@ -123,29 +123,20 @@ def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -
     return standings
 
 
-def _outcome(cell: Cell, record: Record | None, inputs: Inputs | None) -> tuple[Known, str]:
+def _outcome(
+    status: str, reason: str, record: Record | None, inputs: Inputs | None
+) -> tuple[Known, str]:
     if record is None:
-        if cell.status == "unavailable":
-            return "unavailable", cell.reason
-        if cell.status == "not-run":
-            return "not-run", cell.reason
+        if status == "unavailable":
+            return "unavailable", reason
+        if status == "not-run":
+            return "not-run", reason
         return "missing", "planned, but there is no record of it; run it"
-    if why := _why_stale(cell, record, inputs):
-        return "stale", f"{why}; run it again"
+    if inputs is not None and not inputs.made(record):
+        return "stale", "the subject, the probes or the matrix have changed since; run it again"
     if record.failure is not None and record.outcome != "compatible":
         return record.outcome, printable(f"{record.failure.stage}: {record.failure.message}")
     return record.outcome, ""
-
-
-def _why_stale(cell: Cell, record: Record, inputs: Inputs | None) -> str:
-    if inputs is not None and not inputs.made(record):
-        return "the subject, the probes or the matrix have changed since"
-    wheel, ran = cell.wheel, record.identity
-    if wheel is None or ran is None or not wheel.sha256 or not ran.sha256:
-        return ""
-    if ran.wheel == wheel.filename and ran.sha256 != wheel.sha256:
-        return "the index has another wheel under the same name now"
-    return ""
 
 
 def judge(plan: Plan, standings: Sequence[Standing]) -> Verdict:

@@ -40,12 +40,6 @@ def test_a_floor_with_every_release_above_tested_is_verified_without_gap() -> No
     assert "Measured floor: dep 1.2 (verified without gap: every release of the range" in line
 
 
-def test_where_an_index_was_silent_the_claim_is_about_what_the_others_have() -> None:
-    cells = [make_cell("1.0"), make_cell("1.1")]
-    found = claim(cells, cells, ["compatible"] * 2, Version("1.0"), all_asked=False)
-    assert "was tested, of those that the indexes that answered have)" in found.lines[0]
-
-
 @pytest.mark.parametrize(
     ("known", "extra"), [("ICEC", ()), ("ICC?", ()), ("ICCE", ()), ("ICC", ("1.1.5",))]
 )

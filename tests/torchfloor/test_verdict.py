@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.torchfloor.builders import make_cell, make_plan, make_record, make_wheel
+from tests.torchfloor.builders import make_cell, make_plan, make_record
 
 from torchfloor.record import Failure, PathSeen
 from torchfloor.verdict import Verdict, judge, stand
@@ -239,18 +239,6 @@ def test_a_record_of_other_inputs_is_stale_and_proves_nothing() -> None:
     standings = stand(plan, [make_record(cell)], Changed())  # type: ignore[arg-type]
     assert [s.outcome for s in standings] == ["stale"]
     assert judge(plan, standings).status == "no evidence"
-
-
-def test_a_record_of_a_wheel_that_was_exchanged_is_stale() -> None:
-    cell = make_cell("1.0")
-    for other, outcome in (
-        ({"sha256": "cd" * 32}, "stale"),
-        ({"sha256": None}, "compatible"),  # nobody can tell
-        ({"sha256": "cd" * 32, "filename": "dep-1.0+cpu-py3-none-any.whl"}, "compatible"),
-    ):
-        offered = make_cell("1.0", wheel=make_wheel("1.0", **other))
-        (standing,) = stand(make_plan([offered]), [make_record(cell)])
-        assert standing.outcome == outcome, other
 
 
 def test_a_record_that_came_after_all_counts_for_a_cell_that_was_not_planned() -> None:
