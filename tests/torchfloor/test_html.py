@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_record
+from tests.torchfloor.builders import make_cell, make_plan, make_record
 
 from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio, RawMatch
 from torchfloor.report.badge import render_badge
@@ -53,7 +53,7 @@ def hostile(cell: Cell) -> Record:
         cell,
         outcome="incompatible",
         failure=failure,
-        identity=msgspec.structs.replace(IDENTITY, build=HOSTILE),
+        identity=identity(cell, HOSTILE),
         paths=(PathSeen("call", HOSTILE, (HOSTILE,), ()),),
         notes=(Note("dep.fast", HOSTILE, HOSTILE),),
         ratios=(Ratio(HOSTILE, "call", HOSTILE, 1.0, 1.0, 1.0, 15, 1e-3),),
