@@ -36,7 +36,12 @@ class Floor(NamedTuple):
 
 
 def claim(
-    every: Sequence[Cell], cells: Sequence[Cell], known: Sequence[Known], declared: Version
+    every: Sequence[Cell],
+    cells: Sequence[Cell],
+    known: Sequence[Known],
+    declared: Version,
+    *,
+    silent: bool = False,
 ) -> Floor:
     """Say what is proved, and never more.
 
@@ -45,6 +50,7 @@ def claim(
         cells: Those of them that can run here.
         known: What is known of these.
         declared: The declared floor.
+        silent: Whether an index that may have more of these releases did not answer.
 
     Raises:
         NoEvidenceError: If nothing is known of any.
@@ -62,7 +68,7 @@ def claim(
         return Floor(None, (f"No floor: {told}, {hint}.",), holds=newest.version < declared)
     floor = cells[found.floor]
     below = cells[found.below] if found.below is not None else None
-    lines = [_proved(every, cells, known, found), *_doubts(cells, found)]
+    lines = [_proved(every, cells, known, found, silent=silent), *_doubts(cells, found)]
     holds = below is None or below.version < declared
     if below is not None and not holds:
         advice = f"declare {floor.package}>={floor.release}, or mend it"
@@ -74,7 +80,12 @@ def claim(
 
 
 def _proved(
-    every: Sequence[Cell], cells: Sequence[Cell], known: Sequence[Known], found: Finding
+    every: Sequence[Cell],
+    cells: Sequence[Cell],
+    known: Sequence[Known],
+    found: Finding,
+    *,
+    silent: bool,
 ) -> str:
     """Say what the floor is, and by what right: by all releases above it, or by some."""
     assert found.floor is not None  # noqa: S101 - the caller has looked
@@ -82,7 +93,9 @@ def _proved(
     tested = [c for c, word in zip(cells, known, strict=True) if word == "compatible"]
     works = [cell.release for cell in tested if cell.version >= floor.version]
     above = [cell.release for cell in every if cell.version >= floor.version]
-    if works == above:
+    if works == above and silent:
+        right = "without gap among the releases of the indexes that answered"
+    elif works == above:
         right = "verified without gap: every release of the range from there on was tested"
     else:
         rest = (

@@ -98,3 +98,10 @@ def test_where_everything_errored_nothing_is_claimed() -> None:
 
 def test_long_lists_are_shortened() -> None:
     assert "1.0, 1.1, 1.2, 1.3, …, 1.8 are compatible" in claimed("CCCCCCCCC").lines[0]
+
+
+def test_while_an_index_is_silent_nothing_is_verified_without_gap() -> None:
+    cells = [make_cell("1.0"), make_cell("1.1")]
+    (line,) = claim(cells, cells, ["compatible"] * 2, Version("1.0"), silent=True).lines
+    assert "(without gap among the releases of the indexes that answered)" in line
+    assert "verified" not in line
