@@ -48,7 +48,7 @@ def _consequence(plan: Plan, told: str) -> str:
     unasked = [c.release for c in plan.cells if c.status == "not-run" and told in c.reason]
     releases = list(dict.fromkeys([*unasked, *plan.unfound]))
     if not releases:
-        return "the next one in matrix.yaml was used"
+        return "others were used, and what it alone offers is not known"
     which = ", ".join(releases)
     if len(releases) > _MOST_NAMED:
         which = f"{releases[0]} to {releases[-1]} ({len(releases)} releases)"

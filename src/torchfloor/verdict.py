@@ -298,7 +298,8 @@ def _sentence(
         return f"{claim} is not proved: {span}, but evidence for others is missing."
     lower = measured is not None and measured < Version(plan.floor)
     hint = f"; it could be as low as {measured}" if lower else ""
-    return f"{claim} holds: {span} ({which}), without a gap{hint}."
+    among = " among what the indexes that answered offer" if plan.silent else ""
+    return f"{claim} holds: {span} ({which}), without a gap{among}{hint}."
 
 
 def _below(standings: Iterable[Standing]) -> list[str]:
