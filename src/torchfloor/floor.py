@@ -13,12 +13,10 @@ from torchfloor import screen
 from torchfloor.claim import Floor, claim
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
 from torchfloor.output import printable
-from torchfloor.plan import make_plan
-from torchfloor.publish import earlier_plan
 from torchfloor.search import Known, conclude, most_tests, next_step
 from torchfloor.static import known_static, read_names
-from torchfloor.unasked import complete, explain, tell_indexes
-from torchfloor.workspace import this_host
+from torchfloor.unasked import explain, tell_indexes
+from torchfloor.workspace import plan_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,10 +85,7 @@ def _cells(workspace: Workspace, versions: str, flavour: str) -> tuple[Plan, lis
     """List a cell for every release of the range, patches too, oldest first, and their plan."""
     plan, matrix = workspace.plan(pinned=True), workspace.matrix
     spec = _range(versions or f">={plan.releases[0]},<={plan.releases[-1]}")
-    wider = replace(matrix, versions=spec, sample="all", history=())
-    every = make_plan(wider, this_host())
-    for earlier in filter(None, (plan, earlier_plan(matrix))):
-        every = complete(every, earlier, wider)
+    every = plan_after(replace(matrix, versions=spec, sample="all", history=()), plan)
     name = flavour or _main_flavour(every)
     # A cell that the matrix has keeps its Python, and so its record.
     own = {(cell.release, cell.flavour): cell for cell in plan.cells}

@@ -33,7 +33,7 @@ from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Evidence, Report, make_report
 from torchfloor.snapshot import read_folder
 from torchfloor.static import known_static
-from torchfloor.unasked import complete
+from torchfloor.unasked import complete, remembering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from torchfloor.record import Record
     from torchfloor.storage import Storage
 
-__all__ = ["Workspace", "choose", "this_host"]
+__all__ = ["Workspace", "choose", "plan_after", "this_host"]
 
 _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""
@@ -100,10 +100,8 @@ class Workspace:
             limit = _PARTIAL_PLAN_AGE if cached.plan.unreachable else _PLAN_AGE
             if pinned or dt.timedelta() <= age < limit:
                 return cached.plan.with_credentials(self.matrix)
-        plan = make_plan(self.matrix, this_host())
         cached_before = cached.plan if cached is not None and cached.key == key else None
-        for earlier in filter(None, (cached_before, earlier_plan(self.matrix))):
-            plan = complete(plan, earlier, self.matrix)
+        plan = plan_after(self.matrix, cached_before)
         self._make()
         write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
         return plan.with_credentials(self.matrix)
@@ -269,6 +267,23 @@ class Workspace:
         said = [self.matrix.source.read_text("utf-8"), str(self.matrix.declared)]
         said += [os.environ.get(name, "") for name in _INDEX_VARIABLES]
         return hashlib.sha256("\0".join(said).encode()).hexdigest()
+
+
+def plan_after(matrix: Matrix, before: Plan | None) -> Plan:
+    """Ask the indexes; what those that do not answer had before stays in the plan.
+
+    Args:
+        matrix: What to vary.
+        before: An earlier plan of this workspace, beside the published one.
+
+    Raises:
+        TorchfloorError: As `make_plan`.
+    """
+    known = [plan for plan in (before, earlier_plan(matrix)) if plan is not None]
+    plan = make_plan(matrix, this_host(), remembering(known))
+    for earlier in known:
+        plan = complete(plan, earlier, matrix)
+    return plan
 
 
 def this_host() -> Host:

@@ -39,8 +39,7 @@ class Searched:
         self.ran: list[str] = []
         self.indexes = "[wheels]"
         self.said: list[str] = []
-        for module in ("floor", "workspace"):
-            patch.setattr(f"torchfloor.{module}.this_host", lambda: HOST)
+        patch.setattr("torchfloor.workspace.this_host", lambda: HOST)
         patch.setattr(
             "torchfloor.screen.show_space", lambda workspace, *_, **__: Storage(workspace.folder)
         )

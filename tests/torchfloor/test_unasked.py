@@ -82,7 +82,7 @@ def test_what_an_index_that_answers_no_longer_has_is_gone() -> None:
         "1.0": "planned",
         "1.2": "not-run",
     }
-    assert known(complete(plan_of(matrix, ["1.0"], []), whole, matrix)) == {"1.0": "planned"}
+    assert known(complete(plan_of(matrix, ["1.0"], ["1.0"]), whole, matrix)) == {"1.0": "planned"}
 
 
 @pytest.mark.parametrize(

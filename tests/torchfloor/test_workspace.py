@@ -14,6 +14,7 @@ from filelock import FileLock
 from tests.torchfloor.builders import (
     HOST,
     MACHINE,
+    MATRIX,
     make_cell,
     make_record,
     make_wheel,
@@ -22,7 +23,8 @@ from tests.torchfloor.builders import (
 
 from torchfloor.errors import StorageError, TorchfloorError
 from torchfloor.matrix import read_matrix
-from torchfloor.records import write_record
+from torchfloor.publish import publish_records
+from torchfloor.records import read_records, write_record
 from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace, choose
 
@@ -92,6 +94,31 @@ def test_a_plan_is_kept_for_an_hour_unless_it_is_pinned_or_refreshed(
     add_wheel(workspace.matrix.root, "1.2")
     found = releases(workspace.plan(**options))
     assert found == (["1.0", "1.1"] if kept else ["1.0", "1.1", "1.2"])
+
+
+def test_an_index_that_lost_all_it_had_is_silent_and_nothing_is_made_away(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    file = write_project(tmp_path, MATRIX.replace("[wheels]", "[share, empty, wheels]"))
+    workspace = Workspace(read_matrix(file))
+    (tmp_path / "empty").mkdir()  # it never had anything, so nothing is missed
+    share = tmp_path / "share/dep-1.2-py3-none-any.whl"
+    share.parent.mkdir()
+    share.write_bytes(b"")
+    plan = workspace.plan()
+    assert releases(plan) == ["1.0", "1.1", "1.2"]
+    records = [make_record(cell) for cell in plan.cells]
+    publish_records(workspace.matrix, plan, records)
+    share.unlink()
+    for _ in range(2):  # the second plan has no wheel that tells where it came from
+        plan = workspace.plan(refresh=True)
+        assert releases(plan) == ["1.0", "1.1", "1.2"]
+        told = f"share knows nothing of dep, though it did on {plan.made:%Y-%m-%d}"
+        assert plan.unreachable == (told,)
+        publish_records(workspace.matrix, plan, records[:2])
+    assert len(read_records(workspace.matrix.root / "evidence")[0]) == 3
+    share.write_bytes(b"")
+    assert workspace.plan(refresh=True).unreachable == ()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "x", "plan": {}}'])
