@@ -16,7 +16,7 @@ from packaging.tags import platform_tags
 
 from torchfloor import host
 from torchfloor.errors import RecordError, StorageError, TorchfloorError
-from torchfloor.files import read_bounded
+from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.handover import Merged, handed_plan, merge_records
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
@@ -103,7 +103,7 @@ class Workspace:
         cached_before = cached.plan if cached is not None and cached.key == key else None
         plan = plan_after(self.matrix, cached_before)
         self._make()
-        write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
+        write_atomically(file, seal(_CachedPlan(key, plan)))
         return plan.with_credentials(self.matrix)
 
     def merge(self, folders: Sequence[Path]) -> Merged:
@@ -300,10 +300,13 @@ def _minute(record: Record) -> str:
 
 
 def _read_plan(file: Path) -> _CachedPlan | None:
+    """Read the cached plan; None if there is none, or one that was changed since."""
     try:
-        return msgspec.json.decode(read_bounded(file, _MAX_PLAN), type=_CachedPlan)
+        content = read_bounded(file, _MAX_PLAN)
+        cached = msgspec.json.decode(content, type=_CachedPlan)
     except (OSError, ValueError, RecursionError):
         return None
+    return cached if is_unchanged(content) else None
 
 
 def choose(plan: Plan, identifiers: list[str]) -> list[Cell]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +21,12 @@ from tests.torchfloor.builders import (
 )
 
 from torchfloor.errors import StorageError, TorchfloorError
+from torchfloor.files import seal
 from torchfloor.matrix import read_matrix
 from torchfloor.publish import publish_records
 from torchfloor.records import read_records, write_record
 from torchfloor.storage import Storage
-from torchfloor.workspace import Workspace, choose
+from torchfloor.workspace import Workspace, _CachedPlan, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +51,15 @@ def add_wheel(root: Path, release: str) -> None:
     (root / f"wheels/dep-{release}-py3-none-any.whl").write_bytes(b"")
 
 
-def age_plan(workspace: Workspace, age: dt.timedelta) -> None:
+def change_plan(workspace: Workspace, **changes: Any) -> None:  # noqa: ANN401 - any field
     file = workspace.folder / "plan.json"
-    cached: dict[str, Any] = json.loads(file.read_bytes())
-    cached["plan"]["made"] = (dt.datetime.now(dt.UTC) - age).isoformat()
-    file.write_text(json.dumps(cached), "utf-8")
+    cached = msgspec.json.decode(file.read_bytes(), type=_CachedPlan)
+    plan = msgspec.structs.replace(cached.plan, **changes)
+    file.write_bytes(seal(_CachedPlan(cached.key, plan)))
+
+
+def age_plan(workspace: Workspace, age: dt.timedelta) -> None:
+    change_plan(workspace, made=dt.datetime.now(dt.UTC) - age)
 
 
 def releases(plan: Plan) -> list[str]:
@@ -66,10 +70,7 @@ def test_a_plan_that_an_index_did_not_answer_for_is_kept_for_minutes_only(
     workspace: Workspace,
 ) -> None:
     workspace.plan()
-    file = workspace.folder / "plan.json"
-    cached: dict[str, Any] = json.loads(file.read_bytes())
-    cached["plan"]["unreachable"] = ["wheels does not answer"]
-    file.write_text(json.dumps(cached), "utf-8")
+    change_plan(workspace, unreachable=("wheels does not answer",))
     add_wheel(workspace.matrix.root, "1.2")
     assert releases(workspace.plan()) == ["1.0", "1.1"]
     age_plan(workspace, dt.timedelta(minutes=15))
@@ -126,6 +127,16 @@ def test_a_damaged_plan_is_made_anew(workspace: Workspace, content: str) -> None
     before = workspace.plan()
     (workspace.folder / "plan.json").write_text(content, "utf-8")
     assert releases(workspace.plan()) == releases(before)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_plan_that_was_changed_by_hand_is_made_anew(
+    workspace: Workspace, *, pinned: bool
+) -> None:
+    before = workspace.plan()
+    file = workspace.folder / "plan.json"
+    file.write_text(file.read_text("utf-8").replace('"status": "planned"', '"status": "not-run"'))
+    assert workspace.plan(pinned=pinned).cells == before.cells
 
 
 def test_another_index_is_another_plan(
