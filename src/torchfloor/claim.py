@@ -69,8 +69,8 @@ def claim(
     floor = cells[found.floor]
     proved = _proved(every, cells, known, found, silent=silent)
     lines = [proved, *_doubts(cells, known, found)]
-    told, holds = _against_declared(cells, known, found, declared)
-    return Floor(floor.release, (*lines, *told), holds)
+    against, holds = _against_declared(cells, known, found, declared)
+    return Floor(floor.release, (*lines, *against), holds)
 
 
 def _against_declared(
