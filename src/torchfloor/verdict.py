@@ -23,6 +23,7 @@ Known = Outcome | Literal["unavailable", "not-run", "stale", "missing"]
 """The seven outcomes: three of a record, two the plan knows, two from comparing both."""
 
 _UNPROVED: tuple[Known, ...] = ("errored", "stale", "missing")
+_MOST_NAMED = 5
 _KNOWING = ("works", "broken")
 """States of releases about which something is known."""
 
@@ -299,7 +300,17 @@ def _sentence(
     lower = measured is not None and measured < Version(plan.floor)
     hint = f"; it could be as low as {measured}" if lower else ""
     among = " among what the indexes that answered offer" if plan.silent else ""
-    return f"{claim} holds: {span} ({which}), without a gap{among}{hint}."
+    return f"{claim} holds: {span} ({which}), without a gap{among}{hint}{_left_out(plan)}."
+
+
+def _left_out(plan: Plan) -> str:
+    """Name the promised releases that the matrix hides, be it for a good reason."""
+    if not plan.left_out:
+        return ""
+    names = ", ".join(plan.left_out)
+    if len(plan.left_out) > _MOST_NAMED:
+        names = f"{plan.left_out[0]} to {plan.left_out[-1]} ({len(plan.left_out)} releases)"
+    return f"; versions leaves out {names}, which the declared minimum promises"
 
 
 def _below(standings: Iterable[Standing]) -> list[str]:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.torchfloor.builders import make_cell, make_plan, make_record, make_wheel
+from packaging.specifiers import SpecifierSet
+from tests.torchfloor.builders import (
+    HOST,
+    FakeIndex,
+    make_cell,
+    make_matrix,
+    make_plan,
+    make_record,
+    make_wheel,
+    make_wheels,
+)
 
+from torchfloor.plan import make_plan as planned
 from torchfloor.record import Failure, PathSeen
 from torchfloor.verdict import Verdict, judge, stand
 
@@ -285,3 +296,19 @@ def test_evidence_of_another_wheel_is_stale(wheel: Wheel | None, outcome: str) -
 def test_what_has_no_digest_says_nothing_of_another_wheel() -> None:
     cell = make_cell("1.0", wheel=make_wheel("1.0", sha256=None))
     assert stand(make_plan([make_cell("1.0")]), [make_record(cell)])[0].outcome == "compatible"
+
+
+@pytest.mark.parametrize(
+    ("versions", "told"),
+    [
+        (">=1.0,!=1.1", "without a gap; versions leaves out 1.1, which the declared minimum"),
+        (">=1.0,<1.1", "without a gap; versions leaves out 1.1, 1.2, which the declared minimum"),
+        (">=1.2", "without a gap."),  # what is promised below the range is planned all the same
+        (">=1.0", "without a gap."),
+    ],
+)
+def test_promised_releases_that_the_matrix_hides_are_named(versions: str, told: str) -> None:
+    matrix = make_matrix(versions=SpecifierSet(versions))
+    plan = planned(matrix, HOST, FakeIndex({"main": make_wheels("0.9", "1.0", "1.1", "1.2")}))
+    verdict = judge(plan, stand(plan, [make_record(cell) for cell in plan.cells]))
+    assert told in verdict.sentence
