@@ -27,7 +27,7 @@ class Floor(NamedTuple):
     Attributes:
         release: The measured floor, or None.
         lines: What is proved, and what is not, in sentences.
-        holds: Whether nothing that was found speaks against the declared floor.
+        holds: Whether something was found for the declared floor, and nothing against it.
     """
 
     release: str | None
@@ -36,7 +36,12 @@ class Floor(NamedTuple):
 
 
 def claim(
-    every: Sequence[Cell], cells: Sequence[Cell], known: Sequence[Known], declared: Version
+    every: Sequence[Cell],
+    cells: Sequence[Cell],
+    known: Sequence[Known],
+    declared: Version,
+    *,
+    silent: bool = False,
 ) -> Floor:
     """Say what is proved, and never more.
 
@@ -45,6 +50,7 @@ def claim(
         cells: Those of them that can run here.
         known: What is known of these.
         declared: The declared floor.
+        silent: Whether an index that may have more of these releases did not answer.
 
     Raises:
         NoEvidenceError: If nothing is known of any.
@@ -59,22 +65,41 @@ def claim(
             f"{newest.package} {newest.release}, the newest that could be tested, is incompatible"
         )
         hint = "so nothing below it is a floor; mend it, or narrow the range with --versions"
-        return Floor(None, (f"No floor: {told}, {hint}.",), holds=newest.version < declared)
+        return Floor(None, (f"No floor: {told}, {hint}.",), holds=False)
     floor = cells[found.floor]
+    proved = _proved(every, cells, known, found, silent=silent)
+    lines = [proved, *_doubts(cells, known, found)]
+    against, holds = _against_declared(cells, known, found, declared)
+    return Floor(floor.release, (*lines, *against), holds)
+
+
+def _against_declared(
+    cells: Sequence[Cell], known: Sequence[Known], found: Finding, declared: Version
+) -> tuple[list[str], bool]:
+    """Say what the floor means for the declared one, and whether this holds."""
+    assert found.floor is not None  # noqa: S101 - the caller has looked
+    floor, claimed = cells[found.floor], f"{cells[0].package}>={declared}"
     below = cells[found.below] if found.below is not None else None
-    lines = [_proved(every, cells, known, found), *_doubts(cells, found)]
-    holds = below is None or below.version < declared
-    if below is not None and not holds:
+    if below is not None and below.version >= declared:
         advice = f"declare {floor.package}>={floor.release}, or mend it"
-        told = f"{floor.package}>={declared} does not hold: {below.release} is incompatible"
-        lines.append(f"{told}; {advice}.")
-    elif floor.version < declared:
-        lines.append(f"{floor.package}>={declared} is declared; it could be {floor.release}.")
-    return Floor(floor.release, tuple(lines), holds)
+        return [f"{claimed} does not hold: {below.release} is incompatible; {advice}."], False
+    words = {cell.version: word for cell, word in zip(cells, known, strict=True)}
+    if not any(word == "compatible" for release, word in words.items() if release >= declared):
+        return [f"{claimed} is not proved: no release at or above it was found compatible."], False
+    if words.get(declared) == "errored":
+        return [f"{claimed} is not proved: {declared} itself errored."], False
+    if floor.version < declared:
+        return [f"{claimed} is declared; it could be {floor.release}."], True
+    return [], True
 
 
 def _proved(
-    every: Sequence[Cell], cells: Sequence[Cell], known: Sequence[Known], found: Finding
+    every: Sequence[Cell],
+    cells: Sequence[Cell],
+    known: Sequence[Known],
+    found: Finding,
+    *,
+    silent: bool,
 ) -> str:
     """Say what the floor is, and by what right: by all releases above it, or by some."""
     assert found.floor is not None  # noqa: S101 - the caller has looked
@@ -82,7 +107,9 @@ def _proved(
     tested = [c for c, word in zip(cells, known, strict=True) if word == "compatible"]
     works = [cell.release for cell in tested if cell.version >= floor.version]
     above = [cell.release for cell in every if cell.version >= floor.version]
-    if works == above:
+    if works == above and silent:
+        right = "without gap among the releases of the indexes that answered"
+    elif works == above:
         right = "verified without gap: every release of the range from there on was tested"
     else:
         rest = (
@@ -103,8 +130,15 @@ def _proved(
     )
 
 
-def _doubts(cells: Sequence[Cell], found: Finding) -> Iterator[str]:
+def _doubts(cells: Sequence[Cell], known: Sequence[Known], found: Finding) -> Iterator[str]:
     """Name what a reader might take for proved."""
+    assert found.newest is not None  # noqa: S101 - the caller has looked
+    errored = [cell.release for cell in cells[found.newest + 1 :]]
+    if errored and all(word == "errored" for word in known[found.newest + 1 :]):
+        yield (
+            f"The newest, {' and '.join(errored)}, errored: the floor holds up to "
+            f"{cells[found.newest].release} as far as is known."
+        )
     if found.between:
         between = ", ".join(cells[place].release for place in found.between)
         yield f"Nothing is known of {between}, so the floor may be lower."

@@ -13,10 +13,10 @@ from torchfloor import screen
 from torchfloor.claim import Floor, claim
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
 from torchfloor.output import printable
-from torchfloor.plan import make_plan
 from torchfloor.search import Known, conclude, most_tests, next_step
 from torchfloor.static import known_static, read_names
-from torchfloor.workspace import this_host
+from torchfloor.unasked import explain, tell_indexes
+from torchfloor.workspace import plan_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,26 +68,28 @@ def find_floor(workspace: Workspace, words: Sequence[str], say: Callable[[str], 
     parser.add_argument("--discard", action="store_true")
     options = parser.parse_args(list(words))
     workspace.sweep()
-    cells = _cells(workspace, options.versions, options.flavour)
-    for line in _apart(cells):
+    every, cells = _cells(workspace, options.versions, options.flavour)
+    for line in (*(f"Index: {told}." for told in tell_indexes(every)), *_apart(cells)):
         say(line)
     usable = [cell for cell in cells if cell.status == "planned"]
     if not usable:
         msg = "No release of this range can run on this machine, so nothing would be proved."
         raise NoEvidenceError(msg)
     search = _Search(workspace, usable, say, fresh=options.fresh, discard=options.discard)
-    return claim(cells, usable, search.run(), workspace.matrix.declared)
+    searched = workspace.matrix.flavours[usable[0].flavour]
+    silent = bool(explain(searched, every.causes, "nothing"))
+    return claim(cells, usable, search.run(), workspace.matrix.declared, silent=silent)
 
 
-def _cells(workspace: Workspace, versions: str, flavour: str) -> list[Cell]:
-    """List a cell for every release of the range, patches too, oldest first."""
+def _cells(workspace: Workspace, versions: str, flavour: str) -> tuple[Plan, list[Cell]]:
+    """List a cell for every release of the range, patches too, oldest first, and their plan."""
     plan, matrix = workspace.plan(pinned=True), workspace.matrix
     spec = _range(versions or f">={plan.releases[0]},<={plan.releases[-1]}")
-    every = make_plan(replace(matrix, versions=spec, sample="all", history=()), this_host())
+    every = plan_after(replace(matrix, versions=spec, sample="all", history=()), plan)
     name = flavour or _main_flavour(every)
     # A cell that the matrix has keeps its Python, and so its record.
     own = {(cell.release, cell.flavour): cell for cell in plan.cells}
-    return [
+    return every, [
         own.get((cell.release, cell.flavour), cell)
         for cell in every.with_credentials(matrix).cells
         if cell.flavour == name and spec.contains(cell.version)

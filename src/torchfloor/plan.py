@@ -123,6 +123,7 @@ class Plan(msgspec.Struct, frozen=True):
         made: When, in UTC.
         silent: The names of those indexes, in the same order.
         unfound: Releases that the project names, and that only such an index may have.
+        left_out: Promised releases that `versions` in matrix.yaml leaves out.
         only: What the run is about, if it is not about every cell: the others are not run.
     """
 
@@ -137,6 +138,7 @@ class Plan(msgspec.Struct, frozen=True):
     made: dt.datetime
     silent: tuple[str, ...] = ()
     unfound: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -225,6 +227,7 @@ def make_plan(
         made=dt.datetime.now(dt.UTC),
         silent=tuple(unreachable),
         unfound=tuple(selection.unfound),
+        left_out=tuple(map(str, selection.left_out)),
     )
 
 

@@ -15,7 +15,7 @@ from torchfloor.records import NO_RECORDS, read_records, storing, write_atomical
 from torchfloor.report.markdown import RENDERED, render_block, render_page, replace_block
 from torchfloor.report.model import Evidence, Report, make_report
 from torchfloor.unasked import complete, stand_in
-from torchfloor.verdict import name_cells
+from torchfloor.verdict import is_of_wheel, name_cells
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torchfloor.matrix import Matrix
+    from torchfloor.plan import Cell
     from torchfloor.record import Record
 
 __all__ = [
@@ -55,10 +56,10 @@ class Published(NamedTuple):
 def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> Published:
     """Put records into evidence/, beside the plan they belong to.
 
-    A cell keeps the evidence it has unless there is better: what says something about the release
-    beats what does not, current evidence what was made from other inputs, and the newer the older.
-    Evidence of cells that are no longer planned is removed, but for what only an index that did
-    not answer may offer, and for what the same release and flavour has no other evidence.
+    A cell keeps the evidence it has unless there is better: what says something about the planned
+    wheel beats what does not, current evidence what was made from other inputs, and the newer the
+    older. Evidence of cells that are no longer planned is removed, but for what only an index that
+    did not answer may offer, and for what the same release and flavour has no other evidence.
 
     Args:
         matrix: Names the repository.
@@ -84,7 +85,7 @@ def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> Pu
         raise NoEvidenceError(msg)
     left_out = {cell: _why_unplanned(cell, plan) for cell in found.keys() - chosen.keys()}
     for cell, record in chosen.items():
-        if cell in kept and (why := _why_worse(record, kept[cell], inputs)):
+        if cell in kept and (why := _why_worse(record, kept[cell], full.cell(cell), inputs)):
             left_out[cell] = why
         else:
             write_record(record, folder)
@@ -114,21 +115,24 @@ def _with_published(
     current = {
         record.cell
         for record in (*kept.values(), *found.values())
-        if _weight(record, inputs)[:2] == (True, True)
+        if _weight(record, plan.cell(record.cell), inputs)[:2] == (True, True)
     }
     return stand_in(complete(plan, earlier, matrix), earlier, matrix, current, kept.keys())
 
 
-def _weight(record: Record, inputs: Inputs) -> tuple[bool, bool, dt.datetime]:
-    """Weigh evidence: the heavier is the better."""
-    return record.outcome != "errored", inputs.made(record), record.provenance.finished
+def _weight(record: Record, cell: Cell | None, inputs: Inputs) -> tuple[bool, bool, dt.datetime]:
+    """Weigh evidence of a cell, if it is planned: the heavier is the better."""
+    tells = record.outcome != "errored" and (cell is None or is_of_wheel(record, cell))
+    return tells, inputs.made(record), record.provenance.finished
 
 
-def _why_worse(new: Record, published: Record, inputs: Inputs) -> str:
+def _why_worse(new: Record, published: Record, cell: Cell | None, inputs: Inputs) -> str:
     """Say why a record must not take the place of the published one, if so."""
-    mine, other = _weight(new, inputs), _weight(published, inputs)
+    mine, other = _weight(new, cell, inputs), _weight(published, cell, inputs)
     if mine >= other:
         return ""
+    if mine[0] < other[0] and new.outcome != "errored":
+        return "not published: of another wheel than the index offers now; run it again"
     if mine[0] < other[0]:
         return "not published: errored, while the published evidence says something"
     if mine[:2] < other[:2]:

@@ -31,12 +31,14 @@ class Selection(NamedTuple):
         chosen: Those that become cells.
         covered: Those that the chosen ones stand for.
         unfound: Those that the project names, and that only a silent index may have.
+        left_out: Those at or above the declared floor that `versions` does not match.
     """
 
     floor: Version
     chosen: list[Version]
     covered: list[Version]
     unfound: list[str]
+    left_out: list[Version]
 
 
 def collect_offers(
@@ -137,7 +139,8 @@ def select_releases(
         unfound.append(str(matrix.declared))
     chosen = sorted({promised[0], *sampled, *filter(None, history.values())})
     covered = [r for r in current if r in within or chosen[0] <= r < matrix.declared]
-    return Selection(floor=promised[0], chosen=chosen, covered=covered, unfound=unfound)
+    left_out = [release for release in promised if release not in {*within, *chosen}]
+    return Selection(promised[0], chosen, covered, unfound, left_out)
 
 
 def selects(matrix: Matrix, release: Version, known: Iterable[Version]) -> bool:

@@ -9,16 +9,20 @@ from packaging.version import Version
 
 from torchfloor.addresses import without_credentials
 from torchfloor.releases import is_named, selects
+from torchfloor.wheels import IndexUnreachableError, list_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
 
     from torchfloor.matrix import Flavour, Matrix
     from torchfloor.plan import Cell, Plan
+    from torchfloor.wheels import Wheel
 
-__all__ = ["complete", "explain", "stand_in", "tell_indexes"]
+__all__ = ["complete", "explain", "remembering", "stand_in", "tell_indexes"]
 
 _MOST_NAMED = 12
+_FORGOT = "knows nothing of"
 
 
 def explain(flavour: Flavour, unreachable: Mapping[str, str], elsewhere: str) -> str:
@@ -48,11 +52,40 @@ def _consequence(plan: Plan, told: str) -> str:
     unasked = [c.release for c in plan.cells if c.status == "not-run" and told in c.reason]
     releases = list(dict.fromkeys([*unasked, *plan.unfound]))
     if not releases:
-        return "the next one in matrix.yaml was used"
+        return "others were used, and what it alone offers is not known"
     which = ", ".join(releases)
     if len(releases) > _MOST_NAMED:
         which = f"{releases[0]} to {releases[-1]} ({len(releases)} releases)"
     return f"it could not be asked for {plan.package} {which}"
+
+
+def remembering(earlier: Collection[Plan]) -> Callable[[str, str, Path], list[Wheel]]:
+    """Return a `list_wheels` that takes an index for silent which has lost all it had.
+
+    An unmounted share is an empty folder, and a misled proxy says 404: neither is a reason to
+    make evidence away. An index that is meant to be empty is to be taken out of matrix.yaml.
+
+    Args:
+        earlier: Plans of the same project.
+    """
+
+    def list_remembered(package: str, index: str, root: Path) -> list[Wheel]:
+        found = list_wheels(package, index, root)
+        if not found and (told := _forgotten(package, without_credentials(index), earlier)):
+            raise IndexUnreachableError(told)
+        return found
+
+    return list_remembered
+
+
+def _forgotten(package: str, name: str, earlier: Collection[Plan]) -> str:
+    """Say when an index that has nothing of a package knew it; empty if it never did."""
+    for plan in earlier:
+        if _FORGOT in plan.causes.get(name, ""):  # its cells have no wheel that would tell
+            return plan.causes[name]
+        if any(cell.wheel is not None and cell.wheel.index == name for cell in plan.cells):
+            return f"{name} {_FORGOT} {package}, though it did on {plan.made:%Y-%m-%d}"
+    return ""
 
 
 def complete(plan: Plan, earlier: Plan, matrix: Matrix) -> Plan:

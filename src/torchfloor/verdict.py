@@ -14,15 +14,16 @@ from torchfloor.record import Outcome, Record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from torchfloor.plan import Plan
+    from torchfloor.plan import Cell, Plan
     from torchfloor.provenance import Inputs
 
-__all__ = ["Standing", "Verdict", "judge", "name_cells", "stand"]
+__all__ = ["Standing", "Verdict", "is_of_wheel", "judge", "name_cells", "stand"]
 
 Known = Outcome | Literal["unavailable", "not-run", "stale", "missing"]
 """The seven outcomes: three of a record, two the plan knows, two from comparing both."""
 
 _UNPROVED: tuple[Known, ...] = ("errored", "stale", "missing")
+_MOST_NAMED = 5
 _KNOWING = ("works", "broken")
 """States of releases about which something is known."""
 
@@ -97,7 +98,8 @@ def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -
     Args:
         plan: The planned cells.
         records: Evidence; a record of a cell that is not planned is left out.
-        inputs: If given, a record made from other inputs is `stale`.
+        inputs: If given, a record made from other inputs is `stale`, as one of another wheel
+            always is.
 
     Returns:
         A standing for each planned cell, in the plan's order.
@@ -106,7 +108,7 @@ def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -
     standings = []
     for cell in plan.cells:
         record = by_cell.get(cell.id)
-        outcome, reason = _outcome(cell.status, cell.reason, record, inputs)
+        outcome, reason = _outcome(cell, record, inputs)
         standings.append(
             Standing(
                 cell=cell.id,
@@ -123,15 +125,22 @@ def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -
     return standings
 
 
-def _outcome(
-    status: str, reason: str, record: Record | None, inputs: Inputs | None
-) -> tuple[Known, str]:
+def is_of_wheel(record: Record, cell: Cell) -> bool:
+    """Tell whether nothing says that a record is of another wheel than the cell's."""
+    identity, wheel = record.identity, cell.wheel
+    if identity is None or wheel is None:
+        return True
+    digests = {identity.sha256, wheel.sha256} - {None}
+    return identity.wheel == wheel.filename and len(digests) < 2  # noqa: PLR2004 - they differ
+
+
+def _outcome(cell: Cell, record: Record | None, inputs: Inputs | None) -> tuple[Known, str]:
     if record is None:
-        if status == "unavailable":
-            return "unavailable", reason
-        if status == "not-run":
-            return "not-run", reason
+        if cell.status != "planned":
+            return cell.status, cell.reason
         return "missing", "planned, but there is no record of it; run it"
+    if not is_of_wheel(record, cell):
+        return "stale", "the index offers another wheel than was tested; run it again"
     if inputs is not None and not inputs.made(record):
         return "stale", "the subject, the probes or the matrix have changed since; run it again"
     if record.failure is not None and record.outcome != "compatible":
@@ -290,7 +299,18 @@ def _sentence(
         return f"{claim} is not proved: {span}, but evidence for others is missing."
     lower = measured is not None and measured < Version(plan.floor)
     hint = f"; it could be as low as {measured}" if lower else ""
-    return f"{claim} holds: {span} ({which}), without a gap{hint}."
+    among = " among what the indexes that answered offer" if plan.silent else ""
+    return f"{claim} holds: {span} ({which}), without a gap{among}{hint}{_left_out(plan)}."
+
+
+def _left_out(plan: Plan) -> str:
+    """Name the promised releases that the matrix hides, be it for a good reason."""
+    if not plan.left_out:
+        return ""
+    names = ", ".join(plan.left_out)
+    if len(plan.left_out) > _MOST_NAMED:
+        names = f"{plan.left_out[0]} to {plan.left_out[-1]} ({len(plan.left_out)} releases)"
+    return f"; versions leaves out {names}, which the declared minimum promises"
 
 
 def _below(standings: Iterable[Standing]) -> list[str]:

@@ -16,7 +16,7 @@ from packaging.tags import platform_tags
 
 from torchfloor import host
 from torchfloor.errors import RecordError, StorageError, TorchfloorError
-from torchfloor.files import read_bounded
+from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.handover import Merged, handed_plan, merge_records
 from torchfloor.plan import Cell, Host, Plan, make_plan
 from torchfloor.provenance import Inputs
@@ -33,7 +33,7 @@ from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Evidence, Report, make_report
 from torchfloor.snapshot import read_folder
 from torchfloor.static import known_static
-from torchfloor.unasked import complete
+from torchfloor.unasked import complete, remembering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from torchfloor.record import Record
     from torchfloor.storage import Storage
 
-__all__ = ["Workspace", "choose", "this_host"]
+__all__ = ["Workspace", "choose", "plan_after", "this_host"]
 
 _PLAN_AGE = dt.timedelta(hours=1)
 """How long a plan is kept: a new release enters after this time, or with `--refresh`."""
@@ -100,12 +100,10 @@ class Workspace:
             limit = _PARTIAL_PLAN_AGE if cached.plan.unreachable else _PLAN_AGE
             if pinned or dt.timedelta() <= age < limit:
                 return cached.plan.with_credentials(self.matrix)
-        plan = make_plan(self.matrix, this_host())
         cached_before = cached.plan if cached is not None and cached.key == key else None
-        for earlier in filter(None, (cached_before, earlier_plan(self.matrix))):
-            plan = complete(plan, earlier, self.matrix)
+        plan = plan_after(self.matrix, cached_before)
         self._make()
-        write_atomically(file, msgspec.json.encode(_CachedPlan(key, plan)))
+        write_atomically(file, seal(_CachedPlan(key, plan)))
         return plan.with_credentials(self.matrix)
 
     def merge(self, folders: Sequence[Path]) -> Merged:
@@ -271,6 +269,23 @@ class Workspace:
         return hashlib.sha256("\0".join(said).encode()).hexdigest()
 
 
+def plan_after(matrix: Matrix, before: Plan | None) -> Plan:
+    """Ask the indexes; what those that do not answer had before stays in the plan.
+
+    Args:
+        matrix: What to vary.
+        before: An earlier plan of this workspace, beside the published one.
+
+    Raises:
+        TorchfloorError: As `make_plan`.
+    """
+    known = [plan for plan in (before, earlier_plan(matrix)) if plan is not None]
+    plan = make_plan(matrix, this_host(), remembering(known))
+    for earlier in known:
+        plan = complete(plan, earlier, matrix)
+    return plan
+
+
 def this_host() -> Host:
     """Look at this machine: interpreters, platform and devices."""
     return Host(
@@ -285,10 +300,13 @@ def _minute(record: Record) -> str:
 
 
 def _read_plan(file: Path) -> _CachedPlan | None:
+    """Read the cached plan; None if there is none, or one that was changed since."""
     try:
-        return msgspec.json.decode(read_bounded(file, _MAX_PLAN), type=_CachedPlan)
+        content = read_bounded(file, _MAX_PLAN)
+        cached = msgspec.json.decode(content, type=_CachedPlan)
     except (OSError, ValueError, RecursionError):
         return None
+    return cached if is_unchanged(content) else None
 
 
 def choose(plan: Plan, identifiers: list[str]) -> list[Cell]:

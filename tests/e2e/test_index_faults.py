@@ -321,7 +321,7 @@ def test_where_one_index_is_down_the_next_one_is_used_and_the_page_says_so(tmp_p
     project = make_project(tmp_path, {"1.0": tiny.GOOD}, indexes=f"{gone.url}, wheels")
     plan = project.torchfloor("plan")
     assert plan.status == 0, plan.output
-    told = f"Index: {gone.bare} does not answer (connection refused); the next one in matrix"
+    told = f"Index: {gone.bare} does not answer (connection refused); others were used"
     assert told in plan.output
     assert f"{project.cell('1.0')}  planned" in plan.output
 

@@ -83,10 +83,10 @@ def test_a_range_above_the_declared_floor_says_nothing_against_it() -> None:
     assert claimed("CC", declared="0.5").holds
 
 
-@pytest.mark.parametrize(("declared", "holds"), [("1.0", False), ("2.0", True)])
-def test_where_the_newest_does_not_work_there_is_no_floor(declared: str, *, holds: bool) -> None:
+@pytest.mark.parametrize("declared", ["1.0", "2.0"])
+def test_where_the_newest_does_not_work_there_is_no_floor(declared: str) -> None:
     found = claimed("??I", declared)
-    assert (found.release, found.holds) == (None, holds)
+    assert (found.release, found.holds) == (None, False)
     assert found.lines[0].startswith("No floor: dep 1.2, the newest that could be tested, is incom")
     assert "1.1, the newest" in claimed("?IE", declared).lines[0]
 
@@ -98,3 +98,36 @@ def test_where_everything_errored_nothing_is_claimed() -> None:
 
 def test_long_lists_are_shortened() -> None:
     assert "1.0, 1.1, 1.2, 1.3, …, 1.8 are compatible" in claimed("CCCCCCCCC").lines[0]
+
+
+def test_while_an_index_is_silent_nothing_is_verified_without_gap() -> None:
+    cells = [make_cell("1.0"), make_cell("1.1")]
+    (line,) = claim(cells, cells, ["compatible"] * 2, Version("1.0"), silent=True).lines
+    assert "(without gap among the releases of the indexes that answered)" in line
+    assert "verified" not in line
+
+
+@pytest.mark.parametrize(("known", "declared"), [("CCEE", "1.2"), ("CC", "2.0"), ("ICE", "1.2")])
+def test_where_nothing_at_or_above_the_declared_floor_works_nothing_is_proved(
+    known: str, declared: str
+) -> None:
+    found = claimed(known, declared)
+    assert not found.holds
+    assert found.lines[-1] == (
+        f"dep>={declared} is not proved: no release at or above it was found compatible."
+    )
+    assert not any("it could be" in line for line in found.lines)
+
+
+def test_newest_releases_that_errored_are_named() -> None:
+    assert claimed("CCEE").lines[1] == (
+        "The newest, 1.2 and 1.3, errored: the floor holds up to 1.1 as far as is known."
+    )
+    assert not any("newest" in line for line in claimed("ICEC", "1.1").lines)
+
+
+@pytest.mark.parametrize("known", ["CECC", "IECC"])
+def test_a_declared_release_that_errored_is_not_proved(known: str) -> None:
+    found = claimed(known, "1.1")
+    assert not found.holds
+    assert found.lines[-1] == "dep>=1.1 is not proved: 1.1 itself errored."

@@ -37,9 +37,9 @@ class Searched:
     def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
         self.root, self._patch = root, patch
         self.ran: list[str] = []
+        self.indexes = "[wheels]"
         self.said: list[str] = []
-        for module in ("floor", "workspace"):
-            patch.setattr(f"torchfloor.{module}.this_host", lambda: HOST)
+        patch.setattr("torchfloor.workspace.this_host", lambda: HOST)
         patch.setattr(
             "torchfloor.screen.show_space", lambda workspace, *_, **__: Storage(workspace.folder)
         )
@@ -54,11 +54,16 @@ class Searched:
             files[release] = {"dep/__init__.py": NORM.format(more) if has else f"n = {release}\n"}
         write_wheels(self.root / "wheels", files)
 
+    def after_planning(self) -> None:
+        """Do nothing, unless a test does something then."""
+
     def find(self, outcomes: dict[str, Outcome], *words: str, names: str = "[dep.norm]") -> Floor:
         """Search; a release has the outcome of the newest one named at or below it."""
-        text = f"{MATRIX}    names: {names}\n    history: ['0.1']\n    sample: all\n"
+        matrix = MATRIX.replace("[wheels]", self.indexes)
+        text = f"{matrix}    names: {names}\n    history: ['0.1']\n    sample: all\n"
         workspace = Workspace(read_matrix(write_project(self.root, text)))
         workspace.plan()
+        self.after_planning()
 
         def obtain(_: Workspace, cell: Cell, *__: object, **___: object) -> Record:
             self.ran.append(cell.release)
@@ -105,6 +110,27 @@ def test_a_range_can_be_named(search: Searched) -> None:
     found = search.find({"0": "incompatible", "1.5": "compatible"}, "--versions", ">=1.5,<1.8")
     assert (found.release, search.ran) == ("1.5", ["1.7", "1.5", "1.6"])
     assert "among 3 releases, 1.5 to 1.7: at most 5 installations" in search.said[0]
+
+
+def test_what_an_index_that_is_silent_now_offered_is_no_proof_and_is_told(
+    search: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search.wheels(since="0")
+    search.indexes = "[far, wheels]"
+    far = search.root / "far"
+    write_wheels(far, {"2.0": {"dep/__init__.py": ""}})
+    monkeypatch.setattr(search, "after_planning", lambda: far.rename(search.root / "gone"))
+    outcomes: dict[str, Outcome] = {"0": "compatible", "2.0": "errored"}
+    found = search.find(outcomes, "--versions", ">=1.36", names="[]")
+    assert any(s.startswith("Index: far is no folder") and "dep 2.0" in s for s in search.said)
+    assert "bisected: 1 of the 3" in found.lines[0]
+
+
+def test_what_a_silent_index_may_have_is_not_claimed_either(search: Searched) -> None:
+    search.wheels(since="0")
+    search.indexes = "[far, wheels]"
+    found = search.find({"0": "compatible"}, "--versions", ">=1.36", names="[]")
+    assert "without gap among the releases of the indexes that answered" in found.lines[0]
 
 
 def test_what_errored_is_said_to_say_nothing(search: Searched) -> None:

@@ -164,7 +164,7 @@ def sealed(content: bytes) -> bytes:
 @given(content=damaged_json({"key": "k", "plan": json.loads(msgspec.json.encode(PLAN))}))
 def test_any_cached_plan_is_used_or_made_anew(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "plan.json"
-    file.write_bytes(content)
+    file.write_bytes(sealed(content))
     cached = workspace._read_plan(file)
     if cached is not None:
         use(cached.plan)

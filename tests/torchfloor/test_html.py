@@ -48,12 +48,13 @@ def full(cell: Cell, error: float | None = 4e-7, **changes: Any) -> Record:  # n
 
 
 def hostile(cell: Cell) -> Record:
+    assert cell.wheel is not None
     failure = Failure("probes", HOSTILE, f"log {HOSTILE}")
     return full(
         cell,
         outcome="incompatible",
         failure=failure,
-        identity=msgspec.structs.replace(IDENTITY, build=HOSTILE),
+        identity=msgspec.structs.replace(IDENTITY, wheel=cell.wheel.filename, build=HOSTILE),
         paths=(PathSeen("call", HOSTILE, (HOSTILE,), ()),),
         notes=(Note("dep.fast", HOSTILE, HOSTILE),),
         ratios=(Ratio(HOSTILE, "call", HOSTILE, 1.0, 1.0, 1.0, 15, 1e-3),),

@@ -31,6 +31,7 @@ from torchfloor.publish import (
 from torchfloor.records import read_records
 from torchfloor.report.markdown import BEGIN, END
 from torchfloor.unasked import stand_in
+from torchfloor.verdict import stand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -295,3 +296,25 @@ def test_a_cell_that_has_not_run_does_not_replace_one_of_another_python(matrix: 
     notes = publish_records(matrix, elsewhere, [of_today(matrix, newer)]).notes
     assert notes == (f"{CELL.id} is no longer planned: removed from evidence/",)
     assert set(evidence_of(matrix)) == {newer.id, OTHER.id}
+
+
+def test_evidence_of_a_wheel_that_was_exchanged_gives_way_and_is_stale(matrix: Matrix) -> None:
+    publish_records(matrix, PLAN, [make_record(CELL), make_record(OTHER)])
+    exchanged = make_cell("1.1", wheel=make_wheel("1.1", sha256="cd" * 32))
+    plan = make_plan([CELL, exchanged])
+    publish_records(matrix, plan, [make_record(CELL)])
+    assert [s.outcome for s in stand(plan, read_records(matrix.root / "evidence")[0])] == [
+        "compatible",
+        "stale",
+    ]
+    later = msgspec.structs.replace(PROVENANCE, finished=NOON + dt.timedelta(hours=1))
+    errored = make_record(exchanged, outcome="errored", provenance=later)
+    publish_records(matrix, plan, [errored])
+    assert errored in read_records(matrix.root / "evidence")[0]
+    new = make_record(exchanged)
+    publish_records(matrix, plan, [new])
+    notes = publish_records(matrix, plan, [make_record(OTHER, provenance=later)]).notes
+    assert notes == (
+        f"{OTHER.id} is not published: of another wheel than the index offers now; run it again",
+    )
+    assert new in read_records(matrix.root / "evidence")[0]

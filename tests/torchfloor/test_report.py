@@ -14,7 +14,7 @@ from rich.console import Console
 from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_record
 
 from torchfloor.errors import ConfigError
-from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio, RawMatch
+from torchfloor.record import Failure, Identity, Match, Note, PathSeen, Probe, Ratio, RawMatch
 from torchfloor.report.markdown import BEGIN, END, render_block, render_page, replace_block
 from torchfloor.report.model import Report, make_report
 from torchfloor.report.terminal import print_report
@@ -47,6 +47,11 @@ def ratio(candidate: str, median: float) -> Ratio:
     return Ratio("small", candidate, "loop", median, median, median, 15, 1e-3)
 
 
+def identity(cell: Cell, build: str) -> Identity:
+    wheel = "" if cell.wheel is None else cell.wheel.filename
+    return msgspec.structs.replace(IDENTITY, release=cell.release, wheel=wheel, build=build)
+
+
 def full(cell: Cell, **changes: Any) -> Record:  # noqa: ANN401 - any field
     fields: dict[str, Any] = {
         "paths": (PathSeen("call", "fast", ("dep.fast",), ()),),
@@ -54,7 +59,7 @@ def full(cell: Cell, **changes: Any) -> Record:  # noqa: ANN401 - any field
         "raw": (raw("right"), raw("wrong", "small", 0.25), raw("refused", "half")),
         "notes": (Note("dep.fast", "signature", "fast(x) -> y"),),
         "ratios": (ratio("call", 0.5), ratio("call", 0.25), ratio("other", 9.0)),
-        "identity": msgspec.structs.replace(IDENTITY, build="+cu118"),
+        "identity": identity(cell, "+cu118"),
         "probes": (
             Probe("t.py::a", "big", "passed", 0.1),
             Probe("t.py::b", "small", "passed", 0.1),
@@ -233,7 +238,7 @@ HOSTILE_RECORDS = [
     full(FIRST, paths=(PathSeen("call", HOSTILE, (), ()),)),
     full(FIRST, notes=(Note("dep.fast", HOSTILE, HOSTILE),)),
     full(FIRST, raw=(raw("wrong", HOSTILE),)),
-    full(FIRST, identity=msgspec.structs.replace(IDENTITY, build="+" + HOSTILE)),
+    full(FIRST, identity=identity(FIRST, "+" + HOSTILE)),
     full(FIRST, matches=(Match("call", "big", HOSTILE, 1, 0.0, 1.0, passed=True, digest="d"),)),
 ]
 

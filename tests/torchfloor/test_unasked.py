@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.version import Version
-from tests.torchfloor.builders import HOST, FakeIndex, make_matrix, make_wheel
+from tests.torchfloor.builders import HOST, FakeIndex, make_matrix, make_record, make_wheel
 
 from torchfloor.matrix import Flavour, Matrix
 from torchfloor.plan import Plan, make_plan
@@ -58,7 +58,21 @@ def test_what_other_indexes_serve_is_not_missed() -> None:
     partial = plan_of(matrix, ["1.0", "1.1"])
     plan = complete(partial, whole, matrix)
     assert plan == partial
-    assert tell_indexes(plan) == (f"{DOWN}; the next one in matrix.yaml was used",)
+    assert tell_indexes(plan) == (
+        f"{DOWN}; others were used, and what it alone offers is not known",
+    )
+
+
+@pytest.mark.parametrize(
+    ("far", "among"), [(DOWN, " among what the indexes that answered offer"), ([], "")]
+)
+def test_a_verdict_without_a_silent_index_is_about_the_others(
+    far: Sequence[str] | str, among: str
+) -> None:
+    plan = plan_of(matrix_of(), ["1.0", "1.1"], far)
+    verdict = judge(plan, stand(plan, [make_record(cell) for cell in plan.cells]))
+    assert (verdict.status, verdict.exit_code) == ("holds", 0)
+    assert verdict.sentence.endswith(f", without a gap{among}.")
 
 
 def test_what_an_index_that_answers_no_longer_has_is_gone() -> None:
@@ -68,7 +82,7 @@ def test_what_an_index_that_answers_no_longer_has_is_gone() -> None:
         "1.0": "planned",
         "1.2": "not-run",
     }
-    assert known(complete(plan_of(matrix, ["1.0"], []), whole, matrix)) == {"1.0": "planned"}
+    assert known(complete(plan_of(matrix, ["1.0"], ["1.0"]), whole, matrix)) == {"1.0": "planned"}
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.torchfloor.builders import make_cell, make_plan, make_record
+from packaging.specifiers import SpecifierSet
+from tests.torchfloor.builders import (
+    HOST,
+    FakeIndex,
+    make_cell,
+    make_matrix,
+    make_plan,
+    make_record,
+    make_wheel,
+    make_wheels,
+)
 
+from torchfloor.plan import make_plan as planned
 from torchfloor.record import Failure, PathSeen
 from torchfloor.verdict import Verdict, judge, stand
 
@@ -15,6 +26,7 @@ if TYPE_CHECKING:
 
     from torchfloor.plan import Cell
     from torchfloor.record import Record
+    from torchfloor.wheels import Wheel
 
 FAILED = Failure("probes", "test_it.py::test_it: wrong")
 
@@ -259,3 +271,44 @@ def test_a_compatible_cell_whose_timings_failed_is_still_compatible() -> None:
     record = make_record(cell, failure=Failure("timings", "too slow"))
     (standing,) = stand(make_plan([cell]), [record])
     assert (standing.outcome, standing.reason) == ("compatible", "")
+
+
+@pytest.mark.parametrize(
+    ("wheel", "outcome"),
+    [
+        (make_wheel("1.1", sha256="cd" * 32), "stale"),
+        (make_wheel("1.1", tags="py2.py3-none-any"), "stale"),
+        (make_wheel("1.1", sha256=None), "compatible"),
+        (None, "compatible"),
+    ],
+)
+def test_evidence_of_another_wheel_is_stale(wheel: Wheel | None, outcome: str) -> None:
+    cells = [make_cell("1.0"), make_cell("1.1")]
+    records = [make_record(cell) for cell in cells]
+    plan = make_plan([cells[0], make_cell("1.1", wheel=wheel)])
+    standings = stand(plan, records)
+    assert [s.outcome for s in standings] == ["compatible", outcome]
+    verdict = judge(plan, standings)
+    assert (verdict.status == "holds") == (outcome == "compatible")
+    assert all("offers another wheel than was tested; run it" in told for told in verdict.failing)
+
+
+def test_what_has_no_digest_says_nothing_of_another_wheel() -> None:
+    cell = make_cell("1.0", wheel=make_wheel("1.0", sha256=None))
+    assert stand(make_plan([make_cell("1.0")]), [make_record(cell)])[0].outcome == "compatible"
+
+
+@pytest.mark.parametrize(
+    ("versions", "told"),
+    [
+        (">=1.0,!=1.1", "without a gap; versions leaves out 1.1, which the declared minimum"),
+        (">=1.0,<1.1", "without a gap; versions leaves out 1.1, 1.2, which the declared minimum"),
+        (">=1.2", "without a gap."),  # what is promised below the range is planned all the same
+        (">=1.0", "without a gap."),
+    ],
+)
+def test_promised_releases_that_the_matrix_hides_are_named(versions: str, told: str) -> None:
+    matrix = make_matrix(versions=SpecifierSet(versions))
+    plan = planned(matrix, HOST, FakeIndex({"main": make_wheels("0.9", "1.0", "1.1", "1.2")}))
+    verdict = judge(plan, stand(plan, [make_record(cell) for cell in plan.cells]))
+    assert told in verdict.sentence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from filelock import FileLock
 from tests.torchfloor.builders import (
     HOST,
     MACHINE,
+    MATRIX,
     make_cell,
     make_record,
     make_wheel,
@@ -21,10 +21,12 @@ from tests.torchfloor.builders import (
 )
 
 from torchfloor.errors import StorageError, TorchfloorError
+from torchfloor.files import seal
 from torchfloor.matrix import read_matrix
-from torchfloor.records import write_record
+from torchfloor.publish import publish_records
+from torchfloor.records import read_records, write_record
 from torchfloor.storage import Storage
-from torchfloor.workspace import Workspace, choose
+from torchfloor.workspace import Workspace, _CachedPlan, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +51,15 @@ def add_wheel(root: Path, release: str) -> None:
     (root / f"wheels/dep-{release}-py3-none-any.whl").write_bytes(b"")
 
 
-def age_plan(workspace: Workspace, age: dt.timedelta) -> None:
+def change_plan(workspace: Workspace, **changes: Any) -> None:  # noqa: ANN401 - any field
     file = workspace.folder / "plan.json"
-    cached: dict[str, Any] = json.loads(file.read_bytes())
-    cached["plan"]["made"] = (dt.datetime.now(dt.UTC) - age).isoformat()
-    file.write_text(json.dumps(cached), "utf-8")
+    cached = msgspec.json.decode(file.read_bytes(), type=_CachedPlan)
+    plan = msgspec.structs.replace(cached.plan, **changes)
+    file.write_bytes(seal(_CachedPlan(cached.key, plan)))
+
+
+def age_plan(workspace: Workspace, age: dt.timedelta) -> None:
+    change_plan(workspace, made=dt.datetime.now(dt.UTC) - age)
 
 
 def releases(plan: Plan) -> list[str]:
@@ -64,10 +70,7 @@ def test_a_plan_that_an_index_did_not_answer_for_is_kept_for_minutes_only(
     workspace: Workspace,
 ) -> None:
     workspace.plan()
-    file = workspace.folder / "plan.json"
-    cached: dict[str, Any] = json.loads(file.read_bytes())
-    cached["plan"]["unreachable"] = ["wheels does not answer"]
-    file.write_text(json.dumps(cached), "utf-8")
+    change_plan(workspace, unreachable=("wheels does not answer",))
     add_wheel(workspace.matrix.root, "1.2")
     assert releases(workspace.plan()) == ["1.0", "1.1"]
     age_plan(workspace, dt.timedelta(minutes=15))
@@ -94,11 +97,46 @@ def test_a_plan_is_kept_for_an_hour_unless_it_is_pinned_or_refreshed(
     assert found == (["1.0", "1.1"] if kept else ["1.0", "1.1", "1.2"])
 
 
+def test_an_index_that_lost_all_it_had_is_silent_and_nothing_is_made_away(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    file = write_project(tmp_path, MATRIX.replace("[wheels]", "[share, empty, wheels]"))
+    workspace = Workspace(read_matrix(file))
+    (tmp_path / "empty").mkdir()  # it never had anything, so nothing is missed
+    share = tmp_path / "share/dep-1.2-py3-none-any.whl"
+    share.parent.mkdir()
+    share.write_bytes(b"")
+    plan = workspace.plan()
+    assert releases(plan) == ["1.0", "1.1", "1.2"]
+    records = [make_record(cell) for cell in plan.cells]
+    publish_records(workspace.matrix, plan, records)
+    share.unlink()
+    for _ in range(2):  # the second plan has no wheel that tells where it came from
+        plan = workspace.plan(refresh=True)
+        assert releases(plan) == ["1.0", "1.1", "1.2"]
+        told = f"share knows nothing of dep, though it did on {plan.made:%Y-%m-%d}"
+        assert plan.unreachable == (told,)
+        publish_records(workspace.matrix, plan, records[:2])
+    assert len(read_records(workspace.matrix.root / "evidence")[0]) == 3
+    share.write_bytes(b"")
+    assert workspace.plan(refresh=True).unreachable == ()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "x", "plan": {}}'])
 def test_a_damaged_plan_is_made_anew(workspace: Workspace, content: str) -> None:
     before = workspace.plan()
     (workspace.folder / "plan.json").write_text(content, "utf-8")
     assert releases(workspace.plan()) == releases(before)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_plan_that_was_changed_by_hand_is_made_anew(
+    workspace: Workspace, *, pinned: bool
+) -> None:
+    before = workspace.plan()
+    file = workspace.folder / "plan.json"
+    file.write_text(file.read_text("utf-8").replace('"status": "planned"', '"status": "not-run"'))
+    assert workspace.plan(pinned=pinned).cells == before.cells
 
 
 def test_another_index_is_another_plan(
