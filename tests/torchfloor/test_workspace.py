@@ -130,9 +130,7 @@ def test_a_damaged_plan_is_made_anew(workspace: Workspace, content: str) -> None
 
 
 @pytest.mark.parametrize("pinned", [True, False])
-def test_a_plan_that_was_changed_by_hand_is_made_anew(
-    workspace: Workspace, *, pinned: bool
-) -> None:
+def test_a_plan_changed_by_hand_is_made_anew(workspace: Workspace, *, pinned: bool) -> None:
     before = workspace.plan()
     file = workspace.folder / "plan.json"
     file.write_text(file.read_text("utf-8").replace('"status": "planned"', '"status": "not-run"'))
