@@ -50,11 +50,12 @@ def full(cell: Cell, path: str = "fast", **changes: Any) -> Record:  # noqa: ANN
 
 
 def hostile(cell: Cell) -> Record:
+    assert cell.wheel is not None
     return full(
         cell,
         outcome="incompatible",
         failure=Failure("probes", HOSTILE, f"the log\n{HOSTILE}"),
-        identity=msgspec.structs.replace(IDENTITY, build=HOSTILE),
+        identity=msgspec.structs.replace(IDENTITY, wheel=cell.wheel.filename, build=HOSTILE),
         notes=(Note("dep.fast", HOSTILE, HOSTILE),),
         ratios=(Ratio(HOSTILE, "call", "loop", 1.0, 1.0, 1.0, 15, 1e-3),),
         probes=(Probe("t.py::x", HOSTILE, "failed", 0.1, HOSTILE),),
