@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from torchfloor import __version__
 from torchfloor.handover import PLAN
-from torchfloor.wheels import DEFAULT
+from torchfloor.index import DEFAULT
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - no public name

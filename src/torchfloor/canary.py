@@ -9,16 +9,12 @@ from packaging.version import Version
 from torchfloor import screen
 from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError, TorchfloorError
+from torchfloor.index import IndexUnreachableError
 from torchfloor.output import printable
 from torchfloor.plan import plan_release
 from torchfloor.records import write_record
 from torchfloor.static import read_wheels
-from torchfloor.wheels import (
-    IndexUnreachableError,
-    Wheel,
-    list_wheels,
-    with_credentials,
-)
+from torchfloor.wheels import Wheel, list_wheels, with_credentials
 from torchfloor.workspace import this_host
 
 if TYPE_CHECKING:

@@ -6,13 +6,17 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from packaging import tags
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torchfloor.wheels import Wheel
 
-__all__ = ["best_wheel", "parts", "pythons_of"]
+__all__ = ["best_wheel", "parts", "pythons_of", "required_python"]
+
+_PATCHES = 50
+"""More than any minor of Python has had."""
 
 
 def best_wheel(wheels: Iterable[Wheel], python: str, platforms: tuple[str, ...]) -> Wheel | None:
@@ -21,7 +25,7 @@ def best_wheel(wheels: Iterable[Wheel], python: str, platforms: tuple[str, ...])
     ranked = []
     for wheel in wheels:
         fitting = [ranks[tag] for tag in wheel.tags if tag in ranks]
-        if fitting and not wheel.withheld:
+        if fitting and not wheel.withheld and _accepts(wheel.requires_python, python):
             ranked.append((-min(fitting), wheel.build, wheel))
     return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
 
@@ -45,8 +49,32 @@ def pythons_of(wheels: Iterable[Wheel], platforms: tuple[str, ...]) -> list[str]
         if not wheel.withheld
         for tag in wheel.tags
         if tag.platform in platforms and tag.interpreter.startswith("cp3")
+        if _accepts(wheel.requires_python, f"3.{tag.interpreter[3:]}")
     }
     return sorted((f"3.{name[3:]}" for name in names), key=parts, reverse=True)
+
+
+def required_python(wheels: Iterable[Wheel], platforms: tuple[str, ...]) -> str:
+    """Return what wheels that would do on this platform ask of Python; empty if there are none."""
+    wide = {*platforms, "any"}
+    return next(
+        (
+            wheel.requires_python
+            for wheel in wheels
+            if not wheel.withheld and any(tag.platform in wide for tag in wheel.tags)
+        ),
+        "",
+    )
+
+
+@cache
+def _accepts(requires_python: str, python: str) -> bool:
+    """Tell whether some patch of a minor will do; as installers do, pass over what is no rule."""
+    try:
+        accepted = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return True
+    return any(accepted.contains(f"{python}.{patch}") for patch in range(_PATCHES))
 
 
 def parts(python: str) -> tuple[int, int]:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections import Counter
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec.structs import replace
 from packaging.version import Version
 
 from torchfloor.addresses import without_credentials
-from torchfloor.fitting import best_wheel, parts, pythons_of
-from torchfloor.host import OLDEST_PYTHON
-from torchfloor.releases import Offers, collect_offers, select_releases
+from torchfloor.placement import Placement, find_place, main_python
+from torchfloor.releases import collect_offers, select_releases
 from torchfloor.unasked import explain
 from torchfloor.wheels import Wheel, list_wheels, with_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from torchfloor.matrix import Matrix
@@ -38,9 +36,6 @@ __all__ = [
 
 CellId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._!-]*$", max_length=200)]
 """It names files and sessions; the `!` is of versions with an epoch."""
-
-_NO_INTERPRETER = "3.11"
-"""The Python named in cell identifiers on a host that has none."""
 
 
 def name_cell(package: str, release: str, flavour: str, python: str) -> str:
@@ -205,11 +200,10 @@ def make_plan(
     """
     offers, unreachable = collect_offers(matrix, offered_by)
     selection = select_releases(matrix, offers.values(), unreachable)
-    main_python = _main_python(matrix, host, selection.chosen, offers)
+    main = main_python(matrix, host, selection.chosen, offers)
     cells = []
     for release, name in product(selection.chosen, matrix.flavours):
-        place = _place(matrix, host, offers[name].get(release, []), main_python)
-        place = _check_device(place, matrix.flavours[name].needs, host)
+        place = find_place(matrix, host, name, offers[name].get(release, []), main)
         if place.status == "unavailable" and (
             why := explain(matrix.flavours[name], unreachable, place.reason)
         ):
@@ -243,71 +237,12 @@ def plan_release(
         flavour: A flavour of the matrix.
         wheels: Its wheels.
     """
-    main_python = _main_python(matrix, host, [release], {flavour: {release: wheels}})
-    place = _place(matrix, host, wheels, main_python)
-    place = _check_device(place, matrix.flavours[flavour].needs, host)
+    main = main_python(matrix, host, [release], {flavour: {release: wheels}})
+    place = find_place(matrix, host, flavour, wheels, main)
     return _make_cell(matrix, release, flavour, place)
 
 
-def _main_python(
-    matrix: Matrix, host: Host, selected: Iterable[Version], offers: Mapping[str, Offers]
-) -> str:
-    """Pick the interpreter that covers most promised cells, then most cells, then the newest."""
-    if matrix.python != "auto":
-        return matrix.python
-    promised: Counter[str] = Counter()
-    covered: Counter[str] = Counter()
-    for release, flavour, python in product(selected, offers.values(), host.pythons):
-        if best_wheel(flavour.get(release, []), python, host.platforms):
-            covered[python] += 1
-            promised[python] += release >= matrix.declared
-    return max(
-        host.pythons, key=lambda p: (promised[p], covered[p], parts(p)), default=_NO_INTERPRETER
-    )
-
-
-class _Placement(NamedTuple):
-    """Where a cell runs, or why it does not."""
-
-    python: str
-    wheel: Wheel | None
-    status: Literal["planned", "not-run", "unavailable"]
-    reason: str = ""
-
-
-def _place(matrix: Matrix, host: Host, wheels: list[Wheel], main_python: str) -> _Placement:
-    """Find the interpreter and wheel of a cell, or the reason why there is none."""
-    others = host.pythons if matrix.python == "auto" else ()
-    for python in (main_python, *others):
-        if python in host.pythons and (wheel := best_wheel(wheels, python, host.platforms)):
-            return _Placement(python, wheel, "planned")
-    if main_python not in host.pythons and best_wheel(wheels, main_python, host.platforms):
-        return _Placement(main_python, None, "not-run", _no_python([main_python]))
-    wanted = pythons_of(wheels, host.platforms)
-    if not wanted:
-        reason = next((wheel.withheld for wheel in wheels), "") or "no wheel for this platform"
-        return _Placement(main_python, None, "unavailable", reason)
-    if not others and main_python not in wanted:
-        return _Placement(main_python, None, "unavailable", f"no wheel for Python {main_python}")
-    usable = [python for python in wanted if parts(python) >= OLDEST_PYTHON]
-    if not usable:
-        reason = f"needs Python {wanted[0]}, and cells need 3.9 or newer"
-        return _Placement(wanted[0], None, "not-run", reason)
-    return _Placement(usable[0], None, "not-run", _no_python(usable))
-
-
-def _no_python(usable: Sequence[str]) -> str:
-    return f"no Python {' or '.join(usable)} on this machine; install one"
-
-
-def _check_device(place: _Placement, needs: str | None, host: Host) -> _Placement:
-    """Do not run what could run but for its device."""
-    if place.status != "planned" or needs is None or needs in host.devices:
-        return place
-    return place._replace(status="not-run", reason=f"no {needs.upper()} device on this machine")
-
-
-def _make_cell(matrix: Matrix, release: Version, name: str, place: _Placement) -> Cell:
+def _make_cell(matrix: Matrix, release: Version, name: str, place: Placement) -> Cell:
     needs = matrix.flavours[name].needs
     return Cell(
         id=name_cell(matrix.package, str(release), name, place.python),

@@ -9,7 +9,8 @@ from packaging.version import Version
 
 from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError
-from torchfloor.wheels import IndexUnreachableError, Wheel
+from torchfloor.index import IndexUnreachableError
+from torchfloor.wheels import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from torchfloor import __version__, host, install
 from torchfloor.errors import SpaceError
+from torchfloor.index import default_index
 from torchfloor.installed import forget_installed, note_installed, written_into
 from torchfloor.journal import Journal, read_journal, read_timings
 from torchfloor.judgement import describe_end, judge_probes
@@ -37,7 +38,6 @@ from torchfloor.record import (
 from torchfloor.records import storing
 from torchfloor.space import Download, resolve_download
 from torchfloor.storage import ENVIRONMENT, drop_written
-from torchfloor.wheels import default_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -356,4 +356,15 @@ def empty(folder: Path) -> None:
             return
         end_strays(folder)
         drop_written(folder)
+        _make_writable(folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_writable(folder: Path) -> None:
+    """Let a folder be emptied, whatever a probe has done to the folders in it."""
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+        for within, folders, _ in os.walk(folder):
+            for path in (Path(within, name) for name in folders):
+                if not path.is_symlink():
+                    path.chmod(0o700)

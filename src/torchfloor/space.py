@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 from torchfloor import host, install
 from torchfloor.errors import SpaceError
-from torchfloor.wheels import default_index
+from torchfloor.index import default_index
 
 if TYPE_CHECKING:
     import os

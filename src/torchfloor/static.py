@@ -14,8 +14,8 @@ import msgspec
 from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError, TorchfloorError
 from torchfloor.files import is_unchanged, read_bounded, seal
+from torchfloor.index import IndexUnreachableError
 from torchfloor.records import write_atomically
-from torchfloor.wheels import IndexUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from packaging.version import Version
 
 from torchfloor.addresses import without_credentials
+from torchfloor.index import IndexUnreachableError
 from torchfloor.releases import is_named, selects
-from torchfloor.wheels import IndexUnreachableError, list_wheels
+from torchfloor.wheels import list_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from html import escape
 from itertools import count
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pypiserver
 from pypi_simple import ProjectPage
 
-from torchfloor.wheels import default_index
+from torchfloor.index import default_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -108,6 +109,11 @@ def yanked(filename: str) -> Fault:
 def without_digest(filename: str) -> Fault:
     """Leave out what a file must hash to."""
     return edited(f"{filename}#sha256=", f"{filename}#none=")
+
+
+def for_python(filename: str, rule: str) -> Fault:
+    """Say of a wheel which Pythons it installs on."""
+    return edited(f">{filename}</a>", f' data-requires-python="{escape(rule)}">{filename}</a>')
 
 
 def edited(before: str, after: str) -> Fault:

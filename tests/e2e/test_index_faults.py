@@ -14,8 +14,9 @@ from tests.e2e import project as tiny
 from tests.e2e.index import Fault, Index, serving
 from tests.e2e.project import Project, Ran, build_wheel, make_project
 
-from torchfloor import wheels
-from torchfloor.wheels import IndexUnreachableError, list_wheels
+from torchfloor import index as page
+from torchfloor.index import IndexUnreachableError
+from torchfloor.wheels import list_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ def spread(project: Project, index: Index) -> None:
     index.plant(
         "tinydep",
         faults.yanked(wheel_of("1.9")),
+        faults.for_python(wheel_of("1.15"), "<3"),
         faults.without_digest(wheel_of("1.13")),
         *(faults.edited(link, f"{link[:-1]}?sig={SIGNATURE}#") for link in signed),
     )
@@ -87,7 +89,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """Return a project after `nox -s compat` over an index that wants to know who asks."""
     root = tmp_path_factory.mktemp("index")
     (root / "wheels").mkdir()
-    releases = {f"1.{minor}": tiny.GOOD for minor in range(15)}
+    releases = {f"1.{minor}": tiny.GOOD for minor in range(16)}
     with serving(root / "wheels", f"{USER}:{PASSWORD}") as index:
         make_project(root, releases, indexes=index.url)
         project = Project(root, {**HASTY, "UV_NO_VERIFY_HASHES": "1"})  # a trap
@@ -132,6 +134,7 @@ def test_nothing_of_a_wheel_that_was_exchanged_is_run(session: Session) -> None:
         ("1.10", "no wheel, only source, and nothing is built here"),
         ("1.11", "no wheel for this platform"),
         ("1.12", f"no wheel for Python {tiny.PYTHON}"),
+        ("1.15", f"no wheel for Python {tiny.PYTHON}: it needs <3"),
     ],
 )
 def test_a_release_that_has_no_wheel_for_the_cell_is_unavailable(
@@ -271,8 +274,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 def test_an_index_without_a_usable_page_is_named_with_the_cause(
     index: Index, fault: Fault, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheels, "_READ_SECONDS", 1)
-    monkeypatch.setattr(wheels, "_PAGE_SECONDS", 3)
+    monkeypatch.setattr(page, "_READ_SECONDS", 1)
+    monkeypatch.setattr(page, "_PAGE_SECONDS", 3)
     index.plant("tinydep", fault)
     with pytest.raises(IndexUnreachableError) as caught:
         list_wheels("tinydep", index.url, Path())

@@ -12,10 +12,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from torchfloor.host import Machine
+from torchfloor.index import IndexUnreachableError
 from torchfloor.matrix import Flavour, Matrix
 from torchfloor.plan import Cell, Host, Plan
 from torchfloor.record import SCHEMA, Environment, Failure, Identity, Probe, Provenance, Record
-from torchfloor.wheels import IndexUnreachableError, Wheel
+from torchfloor.wheels import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

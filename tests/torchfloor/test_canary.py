@@ -10,10 +10,10 @@ from tests.torchfloor.wheelhouse import write_wheels
 
 from torchfloor.canary import try_canary
 from torchfloor.errors import ConfigError
+from torchfloor.index import IndexUnreachableError
 from torchfloor.matrix import read_matrix
 from torchfloor.record import Failure, Probe
 from torchfloor.storage import Storage
-from torchfloor.wheels import IndexUnreachableError
 from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ from tests.torchfloor.wheelhouse import pack
 from torchfloor import files, workspace
 from torchfloor.declared import declared_floor
 from torchfloor.errors import ConfigError, RecordError, TorchfloorError
+from torchfloor.index import IndexUnreachableError
 from torchfloor.journal import read_journal, read_timings
 from torchfloor.matrix import read_matrix
 from torchfloor.plan import Plan, make_plan
@@ -50,7 +51,7 @@ from torchfloor.timeline.archive import ArchiveError, read_directory, read_membe
 from torchfloor.timeline.remote import LocalBytes, RemoteError
 from torchfloor.timeline.resolve import Release
 from torchfloor.timeline.signature import write_signature
-from torchfloor.wheels import IndexUnreachableError, list_wheels
+from torchfloor.wheels import list_wheels
 
 if TYPE_CHECKING:
     import requests

@@ -11,9 +11,10 @@ from packaging.version import Version
 from tests.torchfloor.builders import HOST, FakeIndex, make_matrix, make_wheel, make_wheels
 
 from torchfloor.errors import ConfigError
+from torchfloor.index import IndexUnreachableError
 from torchfloor.matrix import Companion, Flavour
 from torchfloor.plan import Host, Plan, make_plan
-from torchfloor.wheels import IndexUnreachableError, Wheel
+from torchfloor.wheels import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -290,6 +291,27 @@ def test_auto_falls_back_to_the_newest_python_that_a_wheel_supports() -> None:
             "no wheel for this platform",
         ),
         (builds("1.0", "cp310"), HOST, "3.11", "unavailable", "no wheel for Python 3.11"),
+        (
+            [make_wheel("1.0", requires_python=">=3.99")],
+            HOST,
+            "auto",
+            "not-run",
+            "no Python >=3.99 on this machine; install one",
+        ),
+        (
+            [make_wheel("1.0", requires_python="<3.11")],
+            HOST,
+            "3.11",
+            "unavailable",
+            "no wheel for Python 3.11: it needs <3.11",
+        ),
+        (
+            [make_wheel("1.0", "cp311-cp311-win_amd64", requires_python=">=3.9")],
+            HOST,
+            "auto",
+            "unavailable",
+            "no wheel for this platform",
+        ),
         (
             builds("1.0", "cp313"),
             HOST,

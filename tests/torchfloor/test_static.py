@@ -9,11 +9,11 @@ from tests.torchfloor.builders import MATRIX, make_cell, make_plan, make_record,
 from tests.torchfloor.wheelhouse import write_wheels
 
 from torchfloor.errors import ConfigError
+from torchfloor.index import IndexUnreachableError
 from torchfloor.matrix import Matrix, read_matrix
 from torchfloor.publish import publish_records
 from torchfloor.records import read_records
 from torchfloor.static import known_static, publish_static, read_names, read_static, read_wheels
-from torchfloor.wheels import IndexUnreachableError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.torchfloor.wheelhouse import WheelServer, pack, write_wheels
 
-from torchfloor import wheels
+from torchfloor import index
 from torchfloor.cli import main
 from torchfloor.timeline import read_timelines
 from torchfloor.timeline.catalogue import list_offers
@@ -151,7 +151,7 @@ def test_another_name_of_the_same_files_asks_no_server(
 def test_what_is_kept_is_shown_when_the_index_no_longer_answers(
     capsys: pytest.CaptureFixture[str], house: WheelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheels, "_RETRIES", 0)
+    monkeypatch.setattr(index, "_RETRIES", 0)
     first = Ran(capsys, "dep.norm", "--index", house.url)
     house.index = lambda: b"{"  # type: ignore[method-assign]
     again = Ran(capsys, "dep.norm", "--index", house.url, "--refresh")
@@ -163,7 +163,7 @@ def test_what_is_kept_is_shown_when_the_index_no_longer_answers(
 def test_an_index_that_never_answered_is_an_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheels, "_RETRIES", 0)
+    monkeypatch.setattr(index, "_RETRIES", 0)
     ran = Ran(capsys, "dep.norm", "--index", "http://127.0.0.1:9/simple/")
     assert ran.status == 2
     assert "does not answer (connection refused): check the network" in ran.err

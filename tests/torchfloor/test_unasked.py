@@ -8,11 +8,11 @@ import pytest
 from packaging.version import Version
 from tests.torchfloor.builders import HOST, FakeIndex, make_matrix, make_record, make_wheel
 
+from torchfloor.index import IndexUnreachableError
 from torchfloor.matrix import Flavour, Matrix
 from torchfloor.plan import Plan, make_plan
 from torchfloor.unasked import complete, tell_indexes
 from torchfloor.verdict import judge, stand
-from torchfloor.wheels import IndexUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

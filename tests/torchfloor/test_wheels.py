@@ -6,20 +6,16 @@ import datetime as dt
 import hashlib
 import json
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
-from torchfloor import wheels
-from torchfloor.wheels import (
-    IndexUnreachableError,
-    Wheel,
-    default_index,
-    list_wheels,
-)
+from torchfloor import index
+from torchfloor.index import IndexUnreachableError
+from torchfloor.wheels import Wheel, list_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +43,7 @@ JSON = json.dumps(
                 "url": f"https://files.invalid/{NAME}",
                 "hashes": {"sha256": "cd" * 32},
                 "size": 1234,
+                "requires-python": ">=3.9",
                 "upload-time": "2026-01-02T03:04:05Z",
             }
         ],
@@ -111,6 +108,7 @@ def test_a_json_index_tells_sizes_and_dates_too(server: str) -> None:
         size=1234,
         sha256="cd" * 32,
         uploaded=dt.date(2026, 1, 2),
+        requires_python=">=3.9",
     )
 
 
@@ -135,7 +133,7 @@ def test_an_answer_that_is_no_index_is_named_with_its_cause(
 
 
 def test_a_refused_connection_is_told_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wheels, "_RETRIES", 0)
+    monkeypatch.setattr(index, "_RETRIES", 0)
     with HTTPServer(("127.0.0.1", 0), Handler) as closed:
         port = closed.server_port
     with pytest.raises(IndexUnreachableError) as caught:
@@ -204,6 +202,24 @@ def test_a_folder_offers_its_wheels_with_their_digests(tmp_path: Path) -> None:
     assert wheel.url == (folder / NAME).as_uri()
 
 
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"some_dep-1.0.dist-info/METADATA": "Requires-Python: >=3.99\n"}, ">=3.99"),
+        ({"some_dep-1.0.dist-info/METADATA": "Name: some-dep\n"}, ""),
+        ({"other/some_dep-1.0.dist-info/METADATA": "Requires-Python: >=3.99\n"}, ""),
+    ],
+)
+def test_a_folder_tells_what_its_wheels_ask_of_python(
+    tmp_path: Path, files: dict[str, str], expected: str
+) -> None:
+    with zipfile.ZipFile(tmp_path / NAME, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    (wheel,) = list_wheels("some-dep", ".", tmp_path)
+    assert wheel.requires_python == expected
+
+
 def test_a_folder_that_is_not_there_is_named_with_what_to_write(tmp_path: Path) -> None:
     with pytest.raises(IndexUnreachableError, match=r"gone is no folder; name a folder of wheels"):
         list_wheels("some-dep", "gone", tmp_path)
@@ -214,47 +230,6 @@ def test_a_wheel_knows_its_release_build_and_tags() -> None:
     assert (str(wheel.version), str(wheel.release)) == ("1.1+cu118", "1.1")
     assert wheel.build == (2, "")
     assert [str(tag) for tag in wheel.tags] == ["cp311-cp311-linux_x86_64"]
-
-
-@pytest.mark.parametrize(
-    ("variables", "of_uv", "expected"),
-    [
-        ({"UV_DEFAULT_INDEX": "a", "UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "u", "a"),
-        ({"UV_INDEX_URL": "b", "PIP_INDEX_URL": "c"}, "u", "b"),
-        ({"UV_DEFAULT_INDEX": "", "PIP_INDEX_URL": "c"}, "u", "c"),
-        ({}, "u", "u"),
-        ({}, None, "configured"),
-    ],
-)
-def test_the_default_index_is_the_one_that_uv_and_pip_use(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], of_uv: str | None, expected: str
-) -> None:
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("torchfloor.host.uv_index", lambda: of_uv)
-    monkeypatch.setattr(wheels, "_pip_index", lambda: "configured")
-    assert default_index() == expected
-
-
-@pytest.mark.parametrize("where", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "pip's configuration"])
-@pytest.mark.parametrize(
-    "url", ["https://user:s3/cret@host.invalid/simple/", "https://host.invalid/simple?token=s3cret"]
-)
-def test_a_default_index_that_would_show_its_password_is_refused_without_it(
-    monkeypatch: pytest.MonkeyPatch, where: str, url: str
-) -> None:
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    if where.isupper():
-        monkeypatch.setenv(where, url)
-    monkeypatch.setattr(wheels, "_pip_index", lambda: url)
-    with pytest.raises(IndexUnreachableError) as caught:
-        list_wheels("some-dep", "default", HERE)
-    assert str(caught.value).startswith(f"default cannot be asked: what {where} names ")
-    assert "s3" not in str(caught.value)
-    assert "cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -278,13 +253,3 @@ def test_a_link_keeps_the_query_that_lets_in_and_no_login(
     monkeypatch.setitem(PAGES, "/links/some-dep/", (200, kind, json.dumps(page)))
     found = [wheel.url for wheel in list_wheels("some-dep", f"{server}/links", HERE)]
     assert found == ([] if expected is None else [expected])
-
-
-def test_without_any_configuration_the_public_index_is_the_default(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("torchfloor.host.uv_index", lambda: None)
-    monkeypatch.setattr("shutil.which", lambda _name: None)
-    assert default_index() == PYPI_SIMPLE_ENDPOINT

@@ -14,12 +14,8 @@ from packaging.version import Version
 
 from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError
-from torchfloor.wheels import (
-    DEFAULT,
-    IndexUnreachableError,
-    Wheel,
-    list_wheels,
-)
+from torchfloor.index import DEFAULT, IndexUnreachableError
+from torchfloor.wheels import Wheel, list_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from torchfloor.errors import TorchfloorError
 from torchfloor.garbage import uncollected
+from torchfloor.index import DEFAULT
 from torchfloor.timeline.archive import ArchiveError, Member, read_directory, read_members
 from torchfloor.timeline.catalogue import Offer, key_of, list_offers
 from torchfloor.timeline.model import Reading, Sighting, Timeline
@@ -28,7 +29,6 @@ from torchfloor.timeline.remote import (
     megabytes,
 )
 from torchfloor.timeline.store import Store, default_folder
-from torchfloor.wheels import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
