@@ -225,6 +225,7 @@ def _merge_matches(group: list[Match]) -> Match:
         worst,
         cases=sum(entry.cases for entry in group),
         passed=all(entry.passed for entry in group) and worst.excess <= 1,
+        failed=tuple(dict.fromkeys(name for entry in group for name in entry.failed)),
         digest=hashlib.sha256(digests.encode()).hexdigest()[:16],
     )
 

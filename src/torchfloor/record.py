@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import math
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -125,6 +126,7 @@ class Match(msgspec.Struct, frozen=True):
         tolerance: Largest relative error that passes.
         passed: Whether every comparison passed.
         digest: Of the raw results, equal where two releases agree bit for bit.
+        failed: The probes in which a comparison failed.
     """
 
     subject: str
@@ -135,6 +137,7 @@ class Match(msgspec.Struct, frozen=True):
     tolerance: float
     passed: bool
     digest: str
+    failed: tuple[str, ...] = ()
 
     @property
     def excess(self) -> float:
@@ -288,10 +291,11 @@ def unexpected_mismatch(matches: Iterable[Match], probes: Iterable[Probe]) -> Ma
         probes: The probes that did so. One that is known to fail counts as skipped.
 
     Returns:
-        The first failed match of a capability of which no probe failed or was skipped, or None.
+        The first failed match of a probe that passed, or of none that is known; or None.
     """
-    told = {probe.capability for probe in probes if probe.outcome != "passed"}
-    return next((m for m in matches if not m.passed and m.capability not in told), None)
+    told = {probe.probe for probe in probes if probe.outcome != "passed"}
+    failed = (match for match in matches if not match.passed)
+    return next((m for m in failed if not m.failed or set(m.failed) - told), None)
 
 
 def _excess(error: float | None, tolerance: float) -> float:
@@ -303,6 +307,8 @@ def _excess(error: float | None, tolerance: float) -> float:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a record's file: the record, and the digest of all of it."""
     described = msgspec.json.schema(Record)
+    for each in described["$defs"].values():  # some releases of msgspec leave the indent in
+        each["description"] = inspect.cleandoc(each["description"])
     record = described["$defs"]["Record"]
     record["properties"]["digest"] = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
     record["required"].append("digest")

@@ -277,18 +277,37 @@ def test_a_dependency_that_another_distribution_has_overwritten_is_named(cell: C
 def test_what_lies_beside_the_subject_does_not_come_before_what_is_installed(cell: Cell) -> None:
     cell.write("src/fakedep.py", "raise RuntimeError('shadow')")
     cell.install("rogue", "1", {"subject.py": "raise RuntimeError('another')"})
-    cell.install("helper", "1", {"helper.py": "where = 'installed'"})
-    cell.write("src/helper.py", "where = 'beside'")
     cell.write("src/beside.py", "where = 'beside'")
     lines = cell.run("""
 import subprocess, sys
-import beside, helper
+import beside
 def test_one():
-    assert (helper.where, beside.where) == ("installed", "beside")
+    assert beside.where == "beside"
 def test_a_child_finds_it():
     subprocess.run([sys.executable, "-c", "import fakedep, beside"], check=True)
 """)
     assert [line["outcome"] for line in of("probe", lines)] == ["passed", "passed"], cell.output
+
+
+@pytest.mark.parametrize("beside", ["src/helper.py", "src/helper/__init__.py", "src/helper/one.py"])
+@pytest.mark.parametrize("imports", ["src/subject.py", "probes/conftest.py"])
+def test_an_installed_module_that_hides_one_beside_the_subject_is_named(
+    cell: Cell, beside: str, imports: str
+) -> None:
+    files = {"fakedep/__init__.py": DEPENDENCY, "helper.py": "where = 'installed'"}
+    cell.install("fakedep", "3.1.4", files)
+    cell.write(beside, "where = 'beside'")
+    cell.write(imports, "import helper")
+    broken = only("broken", cell.run("def test_one(): pass"))
+    assert broken["stage"] == "readback"
+    hidden = cell.folder / beside.removesuffix("/one.py")
+    assert f"helper.py was imported as helper, and hides {hidden}" in broken["message"]
+
+
+def test_a_folder_beside_the_subject_hides_nothing_that_a_companion_brings(cell: Cell) -> None:
+    cell.install("helper", "1", {"helper.py": ""})
+    cell.write("src/helper/notes.py", "")
+    assert not of("broken", cell.run("import helper\ndef test_one(): pass"))
 
 
 def test_a_subject_that_was_imported_from_elsewhere_is_named(cell: Cell) -> None:
@@ -363,6 +382,136 @@ def test_short(evidence): evidence.compare("norm", [], [2.0], 1e-3)
     outcomes = [line["outcome"] for line in of("probe", lines)]
     assert outcomes == ["passed", "failed", "failed", "failed"]
     assert "result 1 is 2.5, its reference 2.0: relative error 0.25" in json.dumps(lines)
+
+
+def test_a_comparison_that_failed_is_a_failed_probe_whatever_becomes_of_it(cell: Cell) -> None:
+    lines = cell.run("""
+import threading
+import pytest
+pytestmark = pytest.mark.capability("sums")
+def wrong(evidence): evidence.compare("sum", [1.0], [2.0], 1e-3)
+def test_swallowed(evidence):
+    with pytest.raises(AssertionError): wrong(evidence)
+@pytest.mark.filterwarnings("ignore")
+def test_in_a_thread(evidence):
+    thread = threading.Thread(target=wrong, args=[evidence])
+    thread.start(); thread.join()
+def test_skipped_after_it(evidence):
+    with pytest.raises(AssertionError): wrong(evidence)
+    pytest.skip("not here")
+@pytest.fixture
+def late(evidence):
+    yield
+    with pytest.raises(AssertionError): wrong(evidence)
+def test_while_tidying_up(late): pass
+def test_that_raised_otherwise(evidence):
+    with pytest.raises(TypeError): evidence.compare("sum", ["1"], [2.0], 1e-3)
+@pytest.mark.xfail(reason="known")
+def test_known_to_fail(evidence): wrong(evidence)
+@pytest.mark.xfail(reason="known")
+def test_not_failing_any_more(evidence):
+    with pytest.raises(AssertionError): wrong(evidence)
+def test_beside_them(): pytest.skip("this release cannot")
+""")
+    probes = of("probe", lines)
+    told = "a comparison failed, though its probe went on: "
+    assert [probe["outcome"] for probe in probes] == [
+        *["failed"] * 5,
+        "skipped",
+        "failed",
+        "skipped",
+    ]
+    assert all(probe["message"].startswith(told) for probe in probes[:5])
+    assert "AssertionError: sum, sums: result 0 is 1.0, its reference 2.0" in probes[0]["message"]
+    failed = [line["failed"] for line in of("match", lines)]
+    names = ("swallowed", "in_a_thread", "skipped_after_it", "while_tidying_up", "known_to_fail")
+    assert failed == [[f"test_it.py::test_{name}"] for name in (*names, "not_failing_any_more")]
+
+
+def test_what_is_compared_is_read_once_and_is_something(cell: Cell) -> None:
+    lines = cell.run("""
+import pytest
+class Shy:
+    def __len__(self): return 3
+    def __iter__(self): return iter([])
+def test_right(evidence): evidence.compare("norm", iter([1.0, 2.0]), (n for n in (1, 2)), 0.0)
+def test_unread(evidence): evidence.compare("norm", Shy(), [1.0, 2.0, 3.0], 1e-3)
+def test_nothing(evidence): evidence.compare("norm", [], [], 1e-3)
+""")
+    right, unread, nothing = of("probe", lines)
+    assert right["outcome"] == "passed"
+    assert [line["cases"] for line in of("match", lines)] == [2, 0]
+    assert "0 results where 3 were due" in unread["message"]
+    assert "there is nothing to compare, so nothing is proved" in nothing["message"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("compare(1, [1.0], [1.0], 0.0)", "subject must be a text, not 1 of int"),
+        ("compare('norm', [1.0], [1.0], 0.0, dtype=float)", "dtype must be a text, not <class"),
+        ("inform('norm', list, [], 0.0, capability=2)", "capability must be a text, not 2"),
+        ("note('norm', None, 1)", "key must be a text, not None"),
+        ("race('sums', {1: list}, baseline=1)", "candidates must be a text, not 1"),
+        ("observe('norm', {None: []}).__enter__()", "paths must be a text, not None"),
+    ],
+)
+def test_what_names_something_must_be_a_text(cell: Cell, call: str, message: str) -> None:
+    lines = cell.run(f"def test_one(evidence): evidence.{call}")
+    probe = only("probe", lines)
+    assert (probe["outcome"], message in probe["message"]) == ("failed", True), probe
+    assert not {line["kind"] for line in lines} & {"match", "raw", "note", "ratio", "path"}
+
+
+SKIPPING = f"""{DEPENDENCY}
+import functools, unittest
+def refuse(): unittest.TestCase().skipTest("not here")
+def refuse_in_pytests_words():
+    import pytest
+    pytest.skip("not here")
+def refuse_as_known():
+    import pytest
+    pytest.xfail("not here")
+def call(function): return function()
+def only_elsewhere(function):
+    @functools.wraps(function)
+    def skipping(*arguments): raise unittest.SkipTest("not here")
+    return skipping
+"""
+
+
+@pytest.mark.parametrize(
+    ("probes", "outcome"),
+    [
+        ("def test_one(): fakedep.refuse()", "failed"),
+        ("def test_one(): fakedep.refuse_in_pytests_words()", "failed"),
+        ("def test_one(): fakedep.refuse_as_known()", "failed"),
+        ("def test_one(): subject.leave()", "failed"),
+        ("@pytest.fixture\ndef made(): fakedep.refuse()\ndef test_one(made): pass", "failed"),
+        ("fakedep.refuse()\ndef test_one(): pass", "failed"),
+        ("def leave(): pytest.skip('h')\ndef test_one(): fakedep.call(leave)", "skipped"),
+        ("@fakedep.only_elsewhere\ndef test_one(): pass", "skipped"),
+        ("pytest.importorskip('absent')", "skipped"),
+    ],
+)
+def test_a_skip_is_the_probes_own_decision_or_it_is_a_failure(
+    cell: Cell, probes: str, outcome: str
+) -> None:
+    cell.install("fakedep", "3.1.4", {"fakedep/__init__.py": SKIPPING})
+    cell.write("src/subject.py", "import unittest\ndef leave(): raise unittest.SkipTest('no')")
+    lines = cell.run(f"import pytest, fakedep, subject\n{probes}")
+    probe = only("probe", lines)
+    assert probe["outcome"] == outcome, probe
+    told = "the tested code raised a skip, which proves nothing: "
+    assert probe["message"].startswith(told) == (outcome == "failed")
+
+
+def test_probes_keep_their_names_wherever_the_process_goes(cell: Cell) -> None:
+    cell.install(
+        "fakedep", "3.1.4", {"fakedep/__init__.py": f"import os\nos.chdir('/'){DEPENDENCY}"}
+    )
+    lines = cell.run("def test_one(): pass")
+    assert only("probe", lines)["probe"] == "test_it.py::test_one"
 
 
 def test_unguarded_code_informs_and_never_fails(cell: Cell) -> None:

@@ -201,6 +201,12 @@ def test_the_match_furthest_beyond_its_tolerance_is_kept(tmp_path: Path) -> None
     assert (found.error, found.tolerance, found.passed) == (1e-5, 1e-6, False)
 
 
+def test_every_probe_in_which_a_comparison_failed_is_named_once(tmp_path: Path) -> None:
+    one, two = (match(1.0, passed=False, failed=[probe]) for probe in ("a", "b"))
+    (found,) = read(tmp_path, match(), two, one, two).matches
+    assert found.failed == ("b", "a")
+
+
 def test_an_unbounded_error_is_worse_than_any_number(tmp_path: Path) -> None:
     (found,) = read(tmp_path, match(1e30), match(None, passed=False), match(1e30)).matches
     assert found.error is None

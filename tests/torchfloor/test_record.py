@@ -224,6 +224,13 @@ def test_line_ends_that_git_has_changed_change_nothing(tmp_path: Path) -> None:
             {"matches": (msgspec.structs.replace(MATCH, passed=False),)},
             "compatible, though a match failed",
         ),
+        (
+            {
+                "matches": (msgspec.structs.replace(MATCH, passed=False, failed=("a", "b")),),
+                "probes": (*FULL.probes[:1], Probe("a", "big", "skipped", 0.1)),
+            },
+            "compatible, though a match failed",
+        ),
     ],
 )
 def test_a_record_that_contradicts_itself_is_refused(
@@ -238,7 +245,7 @@ def test_a_record_that_contradicts_itself_is_refused(
 
 def test_what_a_run_may_find_is_no_contradiction(tmp_path: Path) -> None:
     expected = (*make_record().probes, Probe("test_it.py::test_known", "big", "skipped", 0.1))
-    failed = msgspec.structs.replace(MATCH, passed=False)
+    failed = msgspec.structs.replace(MATCH, passed=False, failed=("test_it.py::test_known",))
     late = Failure("timings", "stopped after 60 s")
     record = msgspec.structs.replace(
         make_record(), probes=expected, matches=(failed,), failure=late

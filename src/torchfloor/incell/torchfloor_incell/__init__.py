@@ -25,7 +25,7 @@ from torchfloor_incell.evidence import Evidence
 from torchfloor_incell.imports import Imports
 from torchfloor_incell.journal import Journal
 from torchfloor_incell.origin import Origin
-from torchfloor_incell.outcomes import Outcomes, capability_of
+from torchfloor_incell.outcomes import Outcomes, probe_of
 
 __all__ = ["Evidence", "device", "evidence"]
 
@@ -53,13 +53,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     early_config.add_cleanup(journal.close)
     journal.write("begin")
     package = os.environ.get("TORCHFLOOR_PACKAGE", "")
-    origin = early_config.stash[ORIGIN] = Origin(package)
+    told = os.environ.get("TORCHFLOOR_SUBJECT", "")
+    subject = Path(told) if told else None
+    origin = early_config.stash[ORIGIN] = Origin(package, subject)
     imports = Imports(journal, origin)
     if package:
         imports.dependency(package, _device())
-    subject = os.environ.get("TORCHFLOOR_SUBJECT", "")
-    if subject:
-        imports.subject(Path(subject))
+    if subject is not None:
+        imports.subject(subject)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -82,8 +83,7 @@ def device() -> str:
 def evidence(request: pytest.FixtureRequest) -> Evidence:
     """Return what a probe writes its findings with."""
     package = os.environ.get("TORCHFLOOR_PACKAGE", "")
-    capability = capability_of(request.node)
-    return Evidence(request.config.stash[JOURNAL], package, capability, _synchronize)
+    return Evidence(request.config.stash[JOURNAL], package, probe_of(request.node), _synchronize)
 
 
 def _device() -> str:

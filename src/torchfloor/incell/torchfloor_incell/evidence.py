@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Callable
@@ -14,7 +15,9 @@ from torchfloor_incell.observe import Seen, observing
 from torchfloor_incell.race import Context, Ratio, Runner, race
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from torchfloor_incell.outcomes import Probe
 
 ROUNDS = 15
 
@@ -25,16 +28,16 @@ class Evidence:
     Args:
         journal: where to write.
         package: the distribution under test.
-        capability: the row that the running probe belongs to, "" for none.
+        probe: the one that is running.
         synchronize: waits for work queued on the device.
     """
 
     def __init__(
-        self, journal: Journal, package: str, capability: str, synchronize: Callable[[], object]
+        self, journal: Journal, package: str, probe: Probe, synchronize: Callable[[], object]
     ) -> None:
         self._journal = journal
         self._package = package
-        self._capability = capability
+        self._probe = probe
         self._synchronize = synchronize
 
     def compare(
@@ -56,26 +59,51 @@ class Evidence:
             tolerance: the largest relative error that is right.
             dtype: the dtype of the inputs, for the record.
 
+        A probe whose comparison raises has failed, whatever becomes of what is raised.
+
         Raises:
             AssertionError: a result is further off than the tolerance, or their number is wrong.
+            TypeError: the subject or the dtype is no text.
+            ValueError: there are neither results nor references: that would prove nothing.
         """
         __tracebackhide__ = True
+        try:
+            # Read once, and held as read: what is counted is what is compared.
+            self._compare(subject, list(results), list(references), tolerance, dtype)
+        except BaseException as error:
+            self._probe.wrong.append(wording.of_exception(error))
+            raise
+
+    def _compare(
+        self,
+        subject: str,
+        results: list[Real],
+        references: list[Real],
+        tolerance: float,
+        dtype: str,
+    ) -> None:
+        __tracebackhide__ = True
+        _check_texts(subject=subject, dtype=dtype)
+        if not results and not references:
+            msg = f"{subject}: there is nothing to compare, so nothing is proved; assert what is so"
+            raise ValueError(msg)
         complete = len(results) == len(references)
         distance = worst(results, references)
         passed = complete and distance.error <= tolerance
         self._journal.write(
             "match",
             subject=subject,
-            capability=self._capability,
+            capability=self._probe.capability,
             dtype=dtype,
             cases=distance.cases,
             error=finite(distance.error) if complete else None,
             tolerance=tolerance,
             passed=passed,
             digest=digest(results),
+            failed=[] if passed else [self._probe.name],
         )
         if not passed:
-            about = ", ".join(filter(None, (subject, self._capability, dtype)))
+            about = ", ".join(filter(None, (subject, self._probe.capability, dtype)))
             msg = f"{about}: {_difference(results, references, distance, tolerance)}"
             raise AssertionError(msg)
 
@@ -101,12 +129,14 @@ class Evidence:
             capability: the row, if it is not the one that the probe is marked with. A probe that
                 only informs is best left unmarked: it cannot fail, so it says nothing for a row.
         """
+        row = self._probe.capability if capability is None else capability
+        _check_texts(subject=subject, dtype=dtype, capability=row)
         distance: Distance | None = None
         try:
             # An unguarded call may warn; that is no refusal, even where warnings are errors.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                results = call()
+                results = list(call())
             distance = worst(results, references)
             verdict, message = _verdict(results, references, distance, tolerance)
         except Exception as error:  # noqa: BLE001 - whatever it raises is the finding
@@ -115,7 +145,7 @@ class Evidence:
         self._journal.write(
             "raw",
             subject=subject,
-            capability=self._capability if capability is None else capability,
+            capability=row,
             dtype=dtype,
             cases=distance.cases if distance else 0,
             verdict=verdict,
@@ -126,6 +156,7 @@ class Evidence:
 
     def note(self, subject: str, key: str, value: object) -> None:
         """Write down a fact about a subject: any JSON value under a key."""
+        _check_texts(subject=subject, key=key)
         self._journal.write("note", subject=subject, key=key, value=value)
 
     @contextmanager
@@ -140,6 +171,7 @@ class Evidence:
             What was seen: ``path``, ``entry_points``, ``operators``, complete after the block. A
             block that raises leaves no line.
         """
+        _check_texts(subject=subject, paths=paths)
         with observing(self._package, paths) as seen:
             yield seen
         self._journal.write("path", subject=subject, **asdict(seen))
@@ -166,6 +198,7 @@ class Evidence:
         Returns:
             The ratios by name, without the baseline's.
         """
+        _check_texts(group=group, candidates=candidates)
         contexts = around or {}
         runners = {
             name: Runner(call, contexts.get(name, nullcontext), self._synchronize)
@@ -176,6 +209,15 @@ class Evidence:
             fields = {"group": group, "candidate": name, "baseline": baseline, **asdict(ratio)}
             self._journal.write("ratio", **fields)
         return ratios
+
+
+def _check_texts(**names: object) -> None:
+    """Refuse what names something and is no text: a record has no place for it."""
+    for what, name in names.items():
+        for each in name if isinstance(name, Mapping) else [name]:
+            if not isinstance(each, str):
+                msg = f"{what} must be a text, not {each!r} of {type(each).__name__}"
+                raise TypeError(msg)
 
 
 def _is_missing(error: Exception, subject: str) -> bool:

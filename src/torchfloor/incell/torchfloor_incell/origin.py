@@ -1,4 +1,4 @@
-"""Whether what was imported is what was installed: modules against the RECORD of their wheel."""
+"""Whether what was imported is what was to be: modules against the RECORD of their wheel."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ class Origin:
 
     Args:
         package: the distribution, and the name that it is imported by.
+        subject: path of the code that uses it, if there is any.
     """
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, subject: Path | None = None) -> None:
         self._package = package
+        self._subject = subject
         self._site = Path()
         self._digests: dict[str, str] = {}
         self._held: set[str] = set()
@@ -61,8 +63,20 @@ class Origin:
         faults = (self._fault_of(name, file) for name in new for file in _places_of(new[name]))
         return [fault for fault in faults if fault]
 
+    def is_tested(self, file: Path) -> bool:
+        """Tell whether a file is the package's own, or the subject's."""
+        if self._subject is not None and self._subject in (file, *file.parents):
+            return True
+        return self._place(file) in self._digests
+
     def _fault_of(self, name: str, file: Path) -> str:
         place = self._place(file)
+        beside = self._hidden_by(name, place)
+        if beside:
+            return (
+                f"{file} was imported as {name}, and hides {beside}, which lies beside the "
+                "subject: rename that"
+            )
         if place in self._digests:
             return "" if _has_digest(file, self._digests[place]) else self._describe(file, place)
         is_ours = name == self._package or name.startswith(f"{self._package}.")
@@ -72,6 +86,19 @@ class Origin:
             f"{file} was imported as {name}, and the wheel of {self._package} has no such file: "
             "rename or remove it, or leave out the companion that it comes from"
         )
+
+    def _hidden_by(self, name: str, place: str) -> str:
+        """Return what beside the subject an installed module of the same name hides; "" if none.
+
+        The project would see its own. The package itself is what is tested, whatever lies there;
+        and a mere folder is no module, unless it is the package's wheel that takes its place.
+        """
+        if self._subject is None or not place or name in (self._package, self._subject.stem):
+            return ""
+        spec = PathFinder.find_spec(name, [str(self._subject.parent)]) if "." not in name else None
+        if spec is None or not (spec.has_location or place in self._digests):
+            return ""
+        return next((str(each) for each in _places_of(spec)), "")
 
     def _is_added(self, name: str, file: Path, place: str) -> bool:
         """Tell a folder of a namespace, and a module that another distribution adds to a package.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from torchfloor_incell import wording
+from torchfloor_incell.skips import is_skipped_by_tested
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from torchfloor_incell.journal import Journal
     from torchfloor_incell.origin import Origin
@@ -20,10 +22,29 @@ if TYPE_CHECKING:
 _NAMED_ERROR = re.compile(r"[\w.]*(Error|Exception|Exit|Warning)\b")
 
 
-def capability_of(item: pytest.Item) -> str:
-    """Return the row of the capability table that a probe is marked with, "" for none."""
+@dataclass
+class Probe:
+    """A probe that is running.
+
+    Attributes:
+        name: its node id, relative to the folder of probes.
+        capability: the row of the capability table that it is marked with, "" for none.
+        wrong: what its comparisons raised since its last report, also where it went on.
+    """
+
+    name: str
+    capability: str
+    wrong: list[str] = field(default_factory=list)
+
+
+_PROBE = pytest.StashKey[Probe]()
+
+
+def probe_of(item: pytest.Item) -> Probe:
+    """Return the probe that an item is; the same whenever it is asked for."""
     mark = item.get_closest_marker("capability")
-    return str(mark.args[0]) if mark is not None and mark.args else ""
+    capability = str(mark.args[0]) if mark is not None and mark.args else ""
+    return item.stash.setdefault(_PROBE, Probe(_name_of(item.config, item.nodeid), capability))
 
 
 class Outcomes:
@@ -36,6 +57,24 @@ class Outcomes:
         self._reports: list[pytest.TestReport] = []
         self._capability = ""
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Make failures of a module that the code it imports has skipped, or would end pytest by.
+
+        The modules beside it are still evidence.
+        """
+        try:
+            report = yield
+        except SystemExit as error:
+            words = wording.of_exception(error)
+            return pytest.CollectReport(collector.nodeid, "failed", words, result=[])
+        call = getattr(report, "call", None)
+        if report.outcome == "skipped" and call is not None:
+            self._hold_skip(report, call.excinfo)
+        return report
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Journal a module that could not be collected, or that skips as a whole, as a probe."""
         if not report.passed:
@@ -44,20 +83,39 @@ class Outcomes:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Journal the start, so that a crash can be laid at the right door."""
         self._reports = []
-        self._journal.write("start", probe=self._probe(nodeid))
+        self._journal.write("start", probe=_name_of(self._config, nodeid))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
-        self, item: pytest.Item
+        self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Make an unexpected pass a failure: what is known to fail is strictly expected."""
+        """Make failures of what only looks like a pass or a skip.
+
+        Those are an unexpected pass, since what is known to fail is strictly expected; a comparison
+        that failed, though nobody heard of it; and a skip that the tested code decided on.
+        """
+        excinfo = call.excinfo  # pytest puts another one in the place of unittest's
         report = yield
-        self._capability = capability_of(item)
+        probe = probe_of(item)
+        self._capability = probe.capability
+        wrong, probe.wrong = probe.wrong, []
         if report.outcome == "passed" and hasattr(report, "wasxfail"):
-            report.outcome = "failed"
-            report.longrepr = f"[XPASS] passes unexpectedly: {report.wasxfail}"
-            del report.wasxfail
+            _fail(report, f"[XPASS] passes unexpectedly: {report.wasxfail}")
+        elif wrong and report.outcome != "failed" and not hasattr(report, "wasxfail"):
+            _fail(report, f"a comparison failed, though its probe went on: {wrong[0]}")
+        elif report.outcome == "skipped" and excinfo is not None:
+            self._hold_skip(report, excinfo)
         return report
+
+    def _hold_skip(
+        self,
+        report: pytest.CollectReport | pytest.TestReport,
+        excinfo: pytest.ExceptionInfo[BaseException],
+    ) -> None:
+        folders = _folders_of(self._config)
+        if is_skipped_by_tested(excinfo, folders, self._origin.is_tested):
+            why = wording.of_exception(excinfo.value)
+            _fail(report, f"the tested code raised a skip, which proves nothing: {why}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the report of a phase until the probe is over."""
@@ -70,6 +128,12 @@ class Outcomes:
         if telling is not None:
             seconds = sum(report.duration for report in self._reports)
             self._write(nodeid, telling.outcome, seconds, telling, self._capability)
+
+    @pytest.hookimpl(tryfirst=True)  # what is broken may break the others' hooks, too
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Journal why pytest itself broke down: what it prints may go nowhere by now."""
+        told = wording.of_exception(excinfo.value)
+        self._journal.write("broken", stage="pytest", message=told, traceback="")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -92,7 +156,7 @@ class Outcomes:
         failed = outcome == "failed"
         self._journal.write(
             "probe",
-            probe=self._probe(nodeid),
+            probe=_name_of(self._config, nodeid),
             capability=capability,
             outcome=outcome,
             seconds=round(seconds, 6),
@@ -100,16 +164,27 @@ class Outcomes:
             detail=wording.detail(report.longreprtext) if failed else "",
         )
 
-    def _probe(self, nodeid: str) -> str:
-        """Return the node id relative to the folder of probes rather than to pytest's root."""
-        file, separator, rest = nodeid.partition("::")
-        path = self._config.rootpath / file
-        for argument in self._config.args:
-            folder = Path(argument.partition("::")[0]).resolve()
-            folder = folder if folder.is_dir() else folder.parent
-            if folder in path.parents:
-                return path.relative_to(folder).as_posix() + separator + rest
-        return nodeid
+
+def _fail(report: pytest.CollectReport | pytest.TestReport, why: str) -> None:
+    report.outcome, report.longrepr = "failed", why
+    vars(report).pop("wasxfail", None)
+
+
+def _name_of(config: pytest.Config, nodeid: str) -> str:
+    """Return the node id relative to the folder of probes rather than to pytest's root."""
+    file, separator, rest = nodeid.partition("::")
+    path = config.rootpath / file
+    for folder in _folders_of(config):
+        if folder in path.parents:
+            return path.relative_to(folder).as_posix() + separator + rest
+    return nodeid
+
+
+def _folders_of(config: pytest.Config) -> list[Path]:
+    """Return the folders of the probes, wherever the process has gone meanwhile."""
+    started = config.invocation_params.dir
+    paths = ((started / argument.partition("::")[0]).resolve() for argument in config.args)
+    return [path if path.is_dir() else path.parent for path in paths]
 
 
 def _telling(reports: list[pytest.TestReport]) -> pytest.TestReport | None:
