@@ -66,7 +66,7 @@ def judge_probes(cell: Cell, journal: Journal, ended: Ended, timeout: float) -> 
 def _judge_imports(cell: Cell, journal: Journal, ended: Ended, timeout: float) -> Judgement | None:
     """Tell a broken dependency, or another one (no evidence), from a broken subject (evidence)."""
     broken, readback = journal.broken, journal.readback
-    if broken is not None and broken.stage != "subject":
+    if broken is not None and broken.stage in {"readback", "dependency"}:
         stage = "readback" if broken.stage == "readback" else "dependency"
         return Judgement("errored", stage, _explain(broken.message))
     if readback is None:
@@ -75,7 +75,9 @@ def _judge_imports(cell: Cell, journal: Journal, ended: Ended, timeout: float) -
         return Judgement("errored", "dependency", why)
     if differences := find_differences(cell, readback):
         return Judgement("errored", "readback", "; ".join(differences))
-    if broken is not None:  # only now: a subject that breaks on another release proves nothing
+    if (
+        broken is not None and broken.stage == "subject"
+    ):  # only now: a subject that breaks on another release proves nothing
         outcome: Outcome = "errored" if name_shortage(broken.message) else "incompatible"
         return Judgement(outcome, "subject", _explain(broken.message))
     return None
@@ -87,7 +89,7 @@ def _judge_results(journal: Journal, ended: Ended, timeout: float) -> Judgement 
     crashed = ended.signal in {"", *_CRASHES} and not ended.timed_out
     # What failed before it was stopped from outside is evidence all the same.
     if journal.unfinished and (crashed or not blamed):
-        why = describe_end(ended, timeout, "ended in the middle of it")
+        why = describe_end(ended, timeout, _told_breakdown(journal) or "ended in the middle of it")
         outcome: Outcome = "incompatible" if crashed else "errored"
         return Judgement(outcome, "probes", f"{journal.unfinished}: {why}")
     if failed:
@@ -104,15 +106,23 @@ def _judge_results(journal: Journal, ended: Ended, timeout: float) -> Judgement 
 def _judge_end(journal: Journal, ended: Ended, timeout: float) -> Judgement | None:
     """See to it that something ran, and all of it."""
     if not any(probe.outcome == "passed" for probe in journal.probes):
-        killed = describe_end(ended, timeout, "")
+        killed = describe_end(ended, timeout, _told_breakdown(journal))
         why = f"{killed} before the first probe" if killed else "no probe ran"
         if ended.status == _NOT_COLLECTED:
             why = "pytest could not load the probes (see the log)"
         return Judgement("errored", "probes", f"{why}: nothing is known about this release")
     if not journal.finished or ended.status != 0:
-        why = describe_end(ended, timeout, "pytest did not come to its end")
+        otherwise = _told_breakdown(journal) or "pytest did not come to its end"
+        why = describe_end(ended, timeout, otherwise)
+        if journal.finished and ended.timed_out:
+            why = f"every probe ended, but the process did not, held up by a thread, say: {why}"
         return Judgement("errored", "probes", why)
     return None
+
+
+def _told_breakdown(journal: Journal) -> str:
+    """Say what pytest itself broke down with, if it did: streams that were closed, say."""
+    return f"pytest broke down ({journal.broken.message})" if journal.broken else ""
 
 
 def _explain(message: str) -> str:

@@ -20,9 +20,9 @@ def find_differences(cell: Cell, readback: Readback) -> list[str]:
     """Name what the cell is that the plan did not ask for."""
     assert cell.wheel is not None, cell.id  # noqa: S101 - only planned cells are run
     local = cell.wheel.version.local
-    asked = {
-        "release": (cell.release, _public(readback.release)),
-        "imported version": (cell.release, _public(readback.module_version or cell.release)),
+    asked: dict[str, tuple[object, object]] = {
+        "release": (cell.version, _public(readback.release)),
+        "imported version": (cell.version, _public(readback.module_version or cell.release)),
         "build": (f"+{local}" if local else readback.build, readback.build),
         "Python": (cell.python, ".".join(readback.python.split(".")[:2])),
         "device": (cell.device, readback.device),
@@ -34,10 +34,10 @@ def find_differences(cell: Cell, readback: Readback) -> list[str]:
     ]
 
 
-def _public(text: str) -> str:
-    """Return a version without its local part; what is no version as it is."""
+def _public(text: str) -> Version | str:
+    """Return a version without its local part, comparable; what is no version as it is."""
     try:
-        return Version(text).public
+        return Version(Version(text).public)
     except InvalidVersion:
         return text
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e import project as tiny
-from tests.e2e.project import Project, Ran, build_wheel, make_project
+from tests.e2e.project import Project, Ran, build_wheel, make_project, obey_permissions
 
 from torchfloor.space import files_of, size_on_disk
 
@@ -281,6 +281,15 @@ def test_what_a_probe_has_written_into_is_not_kept_for_other_cells(tmp_path: Pat
     assert not list((tmp_path / ".compat/cache").glob("*.txt"))
 
 
+LEAVES_READ_ONLY_FOLDERS = f"""{tiny.GOOD}
+import os
+
+os.makedirs("kept/deeper")
+open("kept/deeper/file", "w").close()
+os.chmod("kept/deeper", 0o500)
+os.chmod("kept", 0)
+"""
+
 SLY = """
 import os, pathlib, time
 
@@ -377,6 +386,16 @@ def test_a_workspace_may_be_a_link_to_another_disk(tmp_path: Path) -> None:
     assert ran.status == 0, ran.output
     assert (there / f"records/{project.cell('1.0')}.json").exists()
     assert there.stat().st_mode & 0o777 == 0o700
+
+
+def test_folders_that_a_probe_makes_read_only_are_removed_all_the_same(tmp_path: Path) -> None:
+    releases = {"1.0": LEAVES_READ_ONLY_FOLDERS, "1.1": tiny.GOOD}
+    project = make_project(tmp_path, releases)
+    for options in ((), ("--fresh",)):
+        with project.start("torchfloor", "run", *options, prepare=obey_permissions) as process:
+            output, _ = process.communicate()
+        assert process.returncode == 0, output
+        assert not [each for each in tmp_path.glob(".compat/cells/*") if each.is_dir()]
 
 
 def test_a_workspace_that_is_read_only_is_told_and_can_be_read(tmp_path: Path) -> None:

@@ -55,6 +55,13 @@ def double(number):
     calls.append(number)
     return 2 * number
 """
+OTHER_PROBES = """
+import helper
+import tinydep
+
+if tinydep.__version__ == "1.23":
+    tinydep.triple
+"""
 NASTY = "\\x1b[31m\\x1b]0;owned\\x07a | <b>b</b> `c` \\udc80\\x9b2J\\u202e"
 SHOUTS = f"""
 import os
@@ -68,6 +75,24 @@ LEAVES_WITH_THE_NAME = "def __getattr__(name):\n    raise SystemExit('gone')\n"
 JOURNAL = "import os\n\njournal = os.environ['TORCHFLOOR_JOURNAL']\n"
 REMOVES_THE_JOURNAL = f"{JOURNAL}os.remove(journal)\n{tiny.GOOD}"
 CUTS_THE_JOURNAL = f"{JOURNAL}\ndef double(number):\n    os.truncate(journal, 0)\n    return 4\n"
+SKIPS = "import unittest\n\ndef double(number):\n    raise unittest.SkipTest('not today')\n"
+CLOSES_ITS_OUTPUT = f"import sys\n\nsys.stdout.close()\n{tiny.GOOD}"
+LEAVES_A_THREAD = f"""
+import threading, time
+
+threading.Thread(target=time.sleep, args=[600]).start()
+
+{tiny.GOOD}"""
+LEAVES_THE_PROBES = """
+def double(number):
+    return 2 * number
+
+def __getattr__(name):
+    if name == "SKIP":
+        raise AttributeError(name)
+    raise SystemExit(f"no {name}")
+"""
+BRINGS_A_HELPER = {"tinydep.py": tiny.GOOD, "helper.py": "where = 'installed'"}
 ROGUE = {
     "rogue/tinydep.py": tiny.GOOD,
     "rogue.pth": "import sys; sys.path[:0] = [sitedir + '/rogue']",
@@ -92,6 +117,10 @@ RELEASES = {
     "1.14": REMOVES_THE_JOURNAL,
     "1.15": CUTS_THE_JOURNAL,
     "1.16": tiny.WRONG,
+    "1.17": SKIPS,
+    "1.18": CLOSES_ITS_OUTPUT,
+    "1.19": LEAVES_A_THREAD,
+    "1.23": LEAVES_THE_PROBES,
     "1.20": "import os\n\nos._exit(0)\n",
     "1.21": "import os\n\nos.abort()\n",
     "1.22": "import ctypes\n\nctypes.string_at(0)\n",
@@ -121,6 +150,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """
     project = make_project(tmp_path_factory.mktemp("releases"), RELEASES, timeout="30s")
     (project.root / "src/tinydep.py").write_text(tiny.WRONG, "utf-8")
+    (project.root / "src/helper.py").write_text("where = 'beside'", "utf-8")
+    (project.root / "probes/test_other.py").write_text(OTHER_PROBES, "utf-8")
+    pack_wheel(project.root / "wheels", "tinydep", "1.24", BRINGS_A_HELPER)
     rogue = pack_wheel(project.root / "wheels", "rogue", "1", ROGUE)
     with (project.root / "matrix.yaml").open("a", encoding="utf-8") as matrix:
         matrix.write(f"companions: [{{when: ==1.16, install: ['rogue @ {rogue.as_uri()}']}}]\n")
@@ -143,6 +175,11 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         ("1.14", "errored", "dependency", "the journal of the cell is gone: something in the cell"),
         ("1.15", "errored", "dependency", "the journal of the cell lacks its beginning"),
         ("1.16", "errored", "readback", "rogue/tinydep.py was imported as tinydep, and the wheel"),
+        ("1.17", "incompatible", "probes", "the tested code raised a skip, which proves nothing"),
+        ("1.18", "errored", "probes", "pytest broke down (ValueError: I/O operation on closed"),
+        ("1.19", "errored", "probes", "every probe ended, but the process did not, held up by"),
+        ("1.23", "incompatible", "probes", "test_other.py: SystemExit: no triple"),
+        ("1.24", "errored", "readback", "helper.py was imported as helper, and hides <project>"),
         ("1.20", "errored", "dependency", "the interpreter ended before the first probe"),
         ("1.21", "errored", "dependency", "killed by SIGABRT"),
         ("1.22", "errored", "dependency", "killed by SIGSEGV"),
@@ -172,7 +209,7 @@ def test_a_release_that_only_looks_bad_is_compatible(session: Session, release: 
 
 
 def test_each_release_has_its_record_and_its_word_in_the_output(session: Session) -> None:
-    assert set(session.project.records()) == set(RELEASES)
+    assert set(session.project.records()) == {*RELEASES, "1.24"}
     assert session.ran.status == 1
     assert "Traceback" not in session.ran.output
     for release, record in session.project.records().items():

@@ -32,6 +32,21 @@ FULL = (start("t.py::f"), probe("t.py::f", "failed", message="No space left on d
 SKIPPED = (start("t.py::c"), probe("t.py::c", "skipped", message="not here"))
 FOREIGN = {"kind": "broken", "stage": "readback", "message": "x.py was imported as dep"}
 BROKEN = {"kind": "broken", "stage": "subject", "message": "no name 'x'", "traceback": ""}
+WORN = {"kind": "broken", "stage": "pytest", "message": "E: worn out"}
+WRONG = {
+    "kind": "match",
+    "subject": "call",
+    "capability": "big",
+    "dtype": "",
+    "cases": 1,
+    "error": 1.0,
+    "tolerance": 0.0,
+    "passed": False,
+    "digest": "",
+    "failed": ["t.py::a"],
+}
+KNOWN = WRONG | {"failed": ["t.py::c"]}
+"""What a probe says that is known to fail: it counts as skipped."""
 GOOD = ((BACK, *PASSED, FINISH), Ended(0, timed_out=False, seconds=1))
 NO_TIMINGS = ((BACK, FINISH), Ended(5, timed_out=False, seconds=1))
 
@@ -123,6 +138,18 @@ def test_what_was_edited_while_the_cell_ran_makes_no_evidence(
         ),
         ((BACK, *PASSED), ended(-15), "errored", "killed by SIGTERM"),
         ((BACK, *PASSED, FINISH), ended(3), "errored", "pytest did not come to its end"),
+        ((BACK, *PASSED, WORN, FINISH), ended(3), "errored", "pytest broke down (E: worn out)"),
+        ((BACK, WORN, FINISH), ended(3), "errored", "(E: worn out) before the first probe"),
+        ((BACK, *FAILED, WORN, FINISH), ended(3), "incompatible", "t.py::b: 2 is not 3"),
+        ((BACK, start("t.py::x"), WORN), ended(3), "incompatible", "x: pytest broke down (E: worn"),
+        (
+            (BACK, *PASSED, FINISH),
+            ended(-9, timed_out=True),
+            "errored",
+            "every probe ended, but the process did not, held up by a thread, say: stopped after",
+        ),
+        ((BACK, WRONG, *PASSED, *SKIPPED, FINISH), ended(0), "incompatible", "call, big: wrong"),
+        ((BACK, *PASSED, *SKIPPED, KNOWN, FINISH), ended(0), "compatible", None),
         ((), ended(-11), "errored", "killed by SIGSEGV"),
         ((), ended(), "errored", "the journal of the cell is empty: pytest did not start"),
         ((BEGIN,), ended(), "errored", "the interpreter ended before the first probe"),
@@ -172,7 +199,7 @@ def test_a_cell_that_is_not_what_was_planned_is_no_evidence(
     assert told in record.failure.message
 
 
-@pytest.mark.parametrize("version", ["", "1.0", "1.0+cpu"])
+@pytest.mark.parametrize("version", ["", "1.0", "1.0+cpu", "1.0.0", "v1.0"])
 def test_a_module_may_say_its_build_or_no_version_at_all(run: Runner, version: str) -> None:
     record = run(probes=((BACK | {"module_version": version}, *PASSED, FINISH), ended(0)))
     assert record.outcome == "compatible"
