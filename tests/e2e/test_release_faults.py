@@ -59,8 +59,7 @@ OTHER_PROBES = """
 import helper
 import tinydep
 
-if tinydep.__version__ == "1.23":
-    tinydep.triple
+getattr(tinydep, "triple", int)()
 """
 NASTY = "\\x1b[31m\\x1b]0;owned\\x07a | <b>b</b> `c` \\udc80\\x9b2J\\u202e"
 SHOUTS = f"""
@@ -83,15 +82,7 @@ import threading, time
 threading.Thread(target=time.sleep, args=[600]).start()
 
 {tiny.GOOD}"""
-LEAVES_THE_PROBES = """
-def double(number):
-    return 2 * number
-
-def __getattr__(name):
-    if name == "SKIP":
-        raise AttributeError(name)
-    raise SystemExit(f"no {name}")
-"""
+LEAVES_THE_PROBES = f"{tiny.GOOD}\ndef triple():\n    raise SystemExit('no triple')\n"
 BRINGS_A_HELPER = {"tinydep.py": tiny.GOOD, "helper.py": "where = 'installed'"}
 ROGUE = {
     "rogue/tinydep.py": tiny.GOOD,
