@@ -109,6 +109,7 @@ class Workspace:
     def merge(self, folders: Sequence[Path]) -> Merged:
         """Take over the records of other machines, as `merge_records` does."""
         self._make()
+        sweep_unfinished(self.records)
         return merge_records(folders, self.records, self.matrix.package)
 
     def current_record(self, cell: Cell) -> Record | None:
