@@ -264,8 +264,12 @@ class Workspace:
                 raise StorageError(place, OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
 
     def _plan_key(self) -> str:
-        """Digest what a plan depends on, other than the indexes and the interpreters."""
-        said = [self.matrix.source.read_text("utf-8"), str(self.matrix.declared)]
+        """Digest what a plan depends on, other than the indexes and the interpreters.
+
+        It names the wheels of a folder in the checkout by where they were when it was made.
+        """
+        matrix = self.matrix
+        said = [str(matrix.root), matrix.source.read_text("utf-8"), str(matrix.declared)]
         said += [os.environ.get(name, "") for name in _INDEX_VARIABLES]
         return hashlib.sha256("\0".join(said).encode()).hexdigest()
 

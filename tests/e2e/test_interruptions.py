@@ -192,7 +192,25 @@ def test_what_a_killed_run_has_left_running_is_ended_by_the_next(
     assert psutil.wait_procs(processes_of(project), timeout=20)[1] == []
 
 
+def test_a_run_killed_in_a_checkout_that_is_then_renamed_is_resumed_there(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = tmp_path_factory.mktemp("renamed")
+    (root / "before").mkdir()
+    project = make_project(root / "before", {"1.0": tiny.ENDLESS, "1.1": tiny.GOOD})
+    with project.start(*RUN) as process:
+        wait_until(project, lambda _project, _start: has_loiterer(project), process)
+        process.kill()
+    moved = Project(project.root.rename(root / "it's after"))
+    assert has_loiterer(moved)
+    ran = moved.torchfloor("run", "--only", moved.cell("1.1"))
+    assert moved.records()["1.1"].outcome == "compatible", ran.output
+    assert_nothing_is_left(moved)
+
+
 def has_loiterer(project: Project) -> bool:
+    if not any(project.root.glob(".compat/logs/*/probes.log")):
+        return False  # to look at every process takes a while
     for process in processes_of(project):
         with contextlib.suppress(psutil.Error):
             if tiny.LOITERER in process.cmdline():
