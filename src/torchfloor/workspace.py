@@ -229,16 +229,21 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove what a killed run has left: processes, environments, files half written."""
-        from torchfloor.run import empty  # noqa: PLC0415 - as above
-        from torchfloor.storage import Storage  # noqa: PLC0415
+        from torchfloor.storage import Storage  # noqa: PLC0415 - as above
 
         self._make()
         sweep_unfinished(self.folder, self.records)
+        self.sweep_cells()
+        Storage(self.folder).prune()
+
+    def sweep_cells(self) -> None:
+        """End what runs in cells that no run holds any more, and remove them."""
+        from torchfloor.run import empty  # noqa: PLC0415 - as above
+
         for folder in (self.folder / "cells").glob("*/"):
             lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
             with storing(folder), contextlib.suppress(Timeout), lock:  # where no other run works
                 empty(folder)
-        Storage(self.folder).prune()
 
     def _make(self) -> None:
         """Make the folder: private, since plans may hold an index's credentials, and untracked.
