@@ -401,6 +401,16 @@ def test_a_command_that_has_no_output_ends_as_ever(streams: str) -> None:
     assert bool(ran.stdout) == (not streams)
 
 
+def test_ctrl_c_while_the_command_is_imported_is_an_interruption(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-m", "torchfloor", "schema"]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    ran = subprocess.run(  # noqa: S603 - our own
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, b"", b"")
+
+
 RUNNING = """
 import sys, threading
 from torchfloor import cli
