@@ -213,8 +213,10 @@ def worker_of(project: Project, release: str) -> psutil.Process:
 
 
 def test_a_run_killed_in_a_checkout_that_is_then_renamed_is_resumed_there(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, *, is_long: bool
 ) -> None:
+    if not is_long:
+        pytest.skip("the long profile has it; what it takes has tests of its own")
     root = tmp_path_factory.mktemp("renamed")
     (root / "before").mkdir()
     project = make_project(root / "before", {"1.0": tiny.ENDLESS, "1.1": tiny.GOOD})
