@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from difflib import get_close_matches
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"torchfloor: {where}{error.strerror or error}", file=sys.stderr)  # noqa: T201
         return TorchfloorError.exit_code
     except KeyboardInterrupt:
-        print("torchfloor: interrupted; finished cells are kept", file=sys.stderr)  # noqa: T201
+        with contextlib.suppress(OSError):  # it may be the terminal that is gone
+            print("torchfloor: interrupted; finished cells are kept", file=sys.stderr)  # noqa: T201
         return _INTERRUPTED
     return status
 

@@ -21,7 +21,8 @@ __all__ = ["Ended", "end_strays", "execute"]
 _FAREWELL = 5
 """Seconds that killed processes get to be gone."""
 _MARK = "TORCHFLOOR_FOLDER"
-"""Names the folder a command runs in to all that it starts, whoever their parent becomes."""
+"""Names the folder a command runs in to all that it starts, whoever their parent becomes: by what
+stays when it, or one around it, is renamed, and by its path."""
 
 
 class Ended(NamedTuple):
@@ -63,9 +64,10 @@ def execute(
     Returns:
         How it ended. When this function is interrupted, the process has been stopped.
     """
+    marked = {**environment, _MARK: f"{_identity(folder)} {folder}"}
     try:
         with log.open("wb") as output:
-            return _run(command, {**environment, _MARK: str(folder)}, folder, output, timeout)
+            return _run(command, marked, folder, output, timeout)
     finally:
         end_strays(folder)
         tidy_log(log)
@@ -128,9 +130,17 @@ def end_strays(folder: Path) -> None:
 
 def _is_marked(process: psutil.Process, folder: Path) -> bool:
     try:
-        return process.environ().get(_MARK) == str(folder)
+        identity, _, path = process.environ().get(_MARK, "").partition(" ")
     except (psutil.Error, OSError):  # gone meanwhile, or another user's
         return False
+    return path == str(folder) or (identity != "" and identity == _identity(folder))
+
+
+def _identity(folder: Path) -> str:
+    with contextlib.suppress(OSError):  # a release has removed it
+        status = folder.stat()
+        return f"{status.st_dev}:{status.st_ino}"
+    return ""
 
 
 def _is_within(process: psutil.Process, folder: Path) -> bool:

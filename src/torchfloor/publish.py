@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -11,7 +12,14 @@ from torchfloor.errors import ConfigError, NoEvidenceError, RecordError
 from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.plan import Plan, is_cell_name
 from torchfloor.provenance import Inputs
-from torchfloor.records import NO_RECORDS, read_records, storing, write_atomically, write_record
+from torchfloor.records import (
+    NO_RECORDS,
+    read_records,
+    storing,
+    sweep_unfinished,
+    write_atomically,
+    write_record,
+)
 from torchfloor.report.markdown import RENDERED, render_block, render_page, replace_block
 from torchfloor.report.model import Evidence, Report, make_report
 from torchfloor.unasked import complete, stand_in
@@ -76,6 +84,7 @@ def publish_records(matrix: Matrix, plan: Plan, records: Iterable[Record]) -> Pu
         StorageError: If something cannot be written.
     """
     folder, inputs = matrix.root / "evidence", Inputs(matrix)
+    sweep_unfinished(folder)  # who commits the folder would commit that, too
     found = {record.cell: record for record in records}
     kept = {record.cell: record for record in read_records(folder)[0]}
     full = _with_published(matrix, plan, found, kept)
@@ -305,4 +314,5 @@ def write_document(file: Path, text: str) -> None:
     """
     with storing(file.parent):
         file.parent.mkdir(parents=True, exist_ok=True)
+        sweep_unfinished(file.parent, of=glob.escape(file.name))
     write_atomically(file, text.encode())

@@ -36,7 +36,7 @@ NO_RECORDS = {"plan.json", "timeline.json"}
 _ALIKE = {1}
 """Earlier schemas whose records say what they would today; 1 had no digest of itself."""
 _AGAIN = "run the cell again"
-_UNFINISHED = re.compile(r"\..+\.(\d+)\.\w+")
+_UNFINISHED = re.compile(r"\..+\.(\d+)\.[0-9a-f]+")
 """Name of a file that is being written: `.<target>.<process>.<random>`."""
 
 
@@ -85,12 +85,17 @@ def write_atomically(target: Path, content: bytes) -> None:
             raise
 
 
-def sweep_unfinished(*folders: Path) -> None:
-    """Remove what processes that were killed had begun to write; it is never read."""
+def sweep_unfinished(*folders: Path, of: str = "*") -> None:
+    """Remove what processes that were killed had begun to write; it is never read.
+
+    Args:
+        folders: Where to look.
+        of: Name of the file that it was to become, where others' files lie beside it.
+    """
     import psutil  # noqa: PLC0415 - not worth importing where cells are only listed
 
     for folder in folders:
-        for file in folder.glob(".*.*"):
+        for file in folder.glob(f".{of}.*"):
             named = _UNFINISHED.fullmatch(file.name)
             if named and not psutil.pid_exists(int(named[1])):
                 file.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -26,7 +27,7 @@ import msgspec
 import nox
 
 from torchfloor import screen
-from torchfloor.errors import TorchfloorError, unfinished
+from torchfloor.errors import StorageError, TorchfloorError, unfinished
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output, printable
@@ -50,6 +51,7 @@ _ARGUMENTS = "TORCHFLOOR_ARGUMENTS"
 """The words after `nox` on the user's command line, for the same processes."""
 _TAGS = ("-t", "--tag", "--tags")
 """What comes before a tag: `floor` is a session as well."""
+_INTERRUPTED = 130
 _MOST_JOBS = 4
 """More cells at a time would wait for the network and the disk."""
 
@@ -91,9 +93,10 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
         logging.getLogger(chatty).setLevel(logging.ERROR)
     open_output()
     # A nox that runs inside another project's session inherits that project's run.
-    is_part = os.environ.get(_RUN, "").endswith(f" {Path.cwd()}")
+    run = os.environ.get(_RUN, "")
+    is_part = run.endswith(f" {Path.cwd()}")
     if is_part:
-        end_with_parent()
+        end_with_parent(int(run.partition(".")[0]))
     else:
         heed_interruption()
         os.environ[_RUN] = f"{os.getpid()}.{uuid.uuid4().hex} {Path.cwd()}"
@@ -288,12 +291,17 @@ def _close(workspace: Workspace) -> None:
         return
     try:
         _run_file(workspace).unlink(missing_ok=True)
+        # A worker that was killed, by nox or by the system, has not cleaned up.
+        with contextlib.suppress(StorageError):  # the next run will tell
+            workspace.sweep_cells()
         status = screen.show_end(workspace, run.cells)
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:  # the disk that the output goes to is full, or nobody reads it
         print(f"torchfloor: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - the output
         status = TorchfloorError.exit_code
+    except KeyboardInterrupt:  # nobody is left to catch it
+        os._exit(_INTERRUPTED)
     if status and not interrupted.is_set():
         os._exit(status)
 

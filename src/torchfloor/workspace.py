@@ -109,6 +109,7 @@ class Workspace:
     def merge(self, folders: Sequence[Path]) -> Merged:
         """Take over the records of other machines, as `merge_records` does."""
         self._make()
+        sweep_unfinished(self.records)
         return merge_records(folders, self.records, self.matrix.package)
 
     def current_record(self, cell: Cell) -> Record | None:
@@ -228,16 +229,21 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove what a killed run has left: processes, environments, files half written."""
-        from torchfloor.run import empty  # noqa: PLC0415 - as above
-        from torchfloor.storage import Storage  # noqa: PLC0415
+        from torchfloor.storage import Storage  # noqa: PLC0415 - as above
 
         self._make()
         sweep_unfinished(self.folder, self.records)
+        self.sweep_cells()
+        Storage(self.folder).prune()
+
+    def sweep_cells(self) -> None:
+        """End what runs in cells that no run holds any more, and remove them."""
+        from torchfloor.run import empty  # noqa: PLC0415 - as above
+
         for folder in (self.folder / "cells").glob("*/"):
             lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)
             with storing(folder), contextlib.suppress(Timeout), lock:  # where no other run works
                 empty(folder)
-        Storage(self.folder).prune()
 
     def _make(self) -> None:
         """Make the folder: private, since plans may hold an index's credentials, and untracked.
@@ -263,8 +269,12 @@ class Workspace:
                 raise StorageError(place, OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
 
     def _plan_key(self) -> str:
-        """Digest what a plan depends on, other than the indexes and the interpreters."""
-        said = [self.matrix.source.read_text("utf-8"), str(self.matrix.declared)]
+        """Digest what a plan depends on, other than the indexes and the interpreters.
+
+        It names the wheels of a folder in the checkout by where they were when it was made.
+        """
+        matrix = self.matrix
+        said = [str(matrix.root), matrix.source.read_text("utf-8"), str(matrix.declared)]
         said += [os.environ.get(name, "") for name in _INDEX_VARIABLES]
         return hashlib.sha256("\0".join(said).encode()).hexdigest()
 

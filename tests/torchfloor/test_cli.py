@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -397,6 +399,43 @@ def test_a_command_that_has_no_output_ends_as_ever(streams: str) -> None:
     ran = subprocess.run(shell, capture_output=True, text=True, check=False)  # noqa: S603 - our own
     assert (ran.returncode, ran.stderr) == (0, "")
     assert bool(ran.stdout) == (not streams)
+
+
+def test_ctrl_c_while_the_command_is_imported_is_an_interruption(tmp_path: Path) -> None:
+    (tmp_path / "yaml.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, "-m", "torchfloor", "schema"]
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    ran = subprocess.run(  # noqa: S603 - our own
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, b"", b"")
+
+
+RUNNING = """
+import sys, threading
+from torchfloor import cli
+from torchfloor.interruption import heed_interruption
+
+def run(_options):
+    heed_interruption()
+    print("ready", flush=True)
+    threading.Event().wait(60)
+
+cli._COMMANDS["schema"] = run
+sys.exit(cli.main(["schema"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+def test_a_terminal_that_is_closed_is_an_interruption() -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", RUNNING]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:  # noqa: S603 - our own
+        os.close(theirs)
+        assert os.read(ours, 5) == b"ready"
+        os.close(ours)
+        process.send_signal(signal.SIGHUP)  # which who has a terminal gets with its end
+    assert process.returncode == 130
 
 
 def test_a_plan_for_github_is_saved_for_its_jobs_which_make_none(

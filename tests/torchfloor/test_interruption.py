@@ -63,10 +63,40 @@ def test_cleaning_up_is_only_cut_short_by_ctrl_c(again: str, told: str) -> None:
         assert process.stdout.read() == told
 
 
+PRESSED = """
+import os, signal
+from torchfloor import interruption
+interruption.heed_interruption()
+try:
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    for _ in range(9):
+        os.kill(os.getpid(), signal.SIGINT)
+    print("cleaned up", flush=True)
+"""
+
+
+def test_ctrl_c_pressed_again_and_again_leaves_nothing_undone() -> None:
+    with start(PRESSED) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == "cleaned up\n"
+
+
 def test_a_process_whose_parent_is_killed_is_interrupted() -> None:
-    code = WAITING.replace("{call}", "end_with_parent")
+    code = WAITING.replace("{call}()", "end_with_parent(__import__('os').getppid())")
     with start(PARENT.format(code=code)) as process:
         assert process.stdout is not None
         child = psutil.Process(int(process.stdout.readline()))
         process.kill()
     assert child.wait(timeout=20) is None
+
+
+def test_a_process_whose_run_was_killed_before_it_came_to_look_is_interrupted() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as leader:
+        pass
+    code = WAITING.replace("{call}()", f"end_with_parent({leader.pid})")
+    with start(code) as process:
+        assert process.wait(timeout=20) == -signal.SIGINT

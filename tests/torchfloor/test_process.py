@@ -96,6 +96,38 @@ execute([sys.executable, "-c", {CHILD!r}], {{}}, folder, folder / "log", 60)
     assert psutil.wait_procs(left, timeout=20)[1] == []
 
 
+WANDERER = """
+import os, threading
+print(os.getpid(), flush=True)
+os.chdir("/")
+threading.Event().wait()
+"""
+
+
+def test_what_a_killed_harness_has_left_is_found_after_the_folder_was_renamed(
+    tmp_path: Path,
+) -> None:
+    before, after = tmp_path / "before/cell", tmp_path / "it's after"
+    before.mkdir(parents=True)
+    harness = f"""
+import sys
+from pathlib import Path
+from torchfloor.process import execute
+folder = Path({str(before)!r})
+execute([sys.executable, "-c", {WANDERER!r}], {{}}, folder, folder / "log", 60)
+"""
+    with subprocess.Popen([sys.executable, "-c", harness]) as process:  # noqa: S603 - our own
+        while not (before / "log").exists() or not (before / "log").read_text("utf-8"):
+            assert process.poll() is None
+        process.kill()
+    left = psutil.Process(int((before / "log").read_text("utf-8")))
+    before.parent.rename(after)
+    end_strays(tmp_path)  # neither what is around it
+    assert left.is_running()
+    end_strays(after / "cell")
+    assert psutil.wait_procs([left], timeout=20)[1] == []
+
+
 GROUP = "import os, signal; os.killpg(0, signal.SIGTERM)"
 """What a release may do that means to end its own helpers."""
 

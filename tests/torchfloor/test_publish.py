@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,8 +39,6 @@ from torchfloor.unasked import stand_in
 from torchfloor.verdict import stand
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torchfloor.plan import Cell
     from torchfloor.record import Record
 
@@ -57,6 +60,56 @@ def test_records_of_planned_cells_are_published_beside_their_plan(matrix: Matrix
     published, errors = read_records(matrix.root / "evidence")
     assert (published, errors) == ([make_record(CELL)], [])
     assert published_plan(matrix).cells[0].id == CELL.id
+
+
+def test_what_a_killed_publish_had_begun_to_write_is_removed_by_the_next(matrix: Matrix) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    names = (f"evidence/.{CELL.id}.json", "evidence/.plan.json", ".README.md")
+    begun = [matrix.root / f"{name}.{gone.pid}.0123abcd" for name in names]
+    (matrix.root / "evidence").mkdir()
+    for file in begun:
+        file.write_text("{", "utf-8")
+    publish_records(matrix, PLAN, [make_record(CELL)])
+    for document, text in render_documents(matrix).items():
+        write_document(document, text)
+    assert [file for file in begun if file.exists()] == []
+
+
+def test_a_publish_killed_between_any_two_files_is_mended_by_the_next(
+    matrix: Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = make_cell("0.9")
+    later = msgspec.structs.replace(PROVENANCE, finished=NOON + dt.timedelta(hours=1))
+    new = [make_record(cell, provenance=later) for cell in (CELL, OTHER)]
+    replace, left = Path.replace, 0
+
+    def replace_or_die(self: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    def publish() -> dict[str, bytes]:
+        publish_records(matrix, PLAN, new)
+        for document, text in render_documents(matrix).items():
+            write_document(document, text)
+        files = [file for file in matrix.root.rglob("*") if file.is_file()]
+        return {str(file.relative_to(matrix.root)): file.read_bytes() for file in files}
+
+    mended = []
+    for files in (100, *range(6)):
+        shutil.rmtree(matrix.root / "evidence", ignore_errors=True)
+        publish_records(matrix, make_plan([early, CELL]), [make_record(early), make_record(CELL)])
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            left = files
+            patch.setattr(Path, "replace", replace_or_die)
+            publish()
+        assert (left < 0) == (files < 100)
+        assert read_records(matrix.root / "evidence")[1] == []
+        mended.append(publish())
+    assert all(each == mended[0] for each in mended)
 
 
 def test_a_cell_that_was_not_run_again_keeps_its_evidence(matrix: Matrix) -> None:

@@ -102,6 +102,23 @@ def test_what_killed_writers_have_left_is_swept_and_what_is_being_written_is_not
     assert {file.name for file in tmp_path.iterdir()} == {busy, ".gitignore", "a.json"}
 
 
+def test_beside_the_files_of_others_only_what_was_to_become_a_certain_one_is_swept(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    left, other = (f".{name}.{gone.pid}.0123abcd" for name in ("README.md", "theirs"))
+    for name in (left, other, f".README.md.{gone.pid}.orig", ".README.md", "README.md"):
+        (tmp_path / name).touch()
+    sweep_unfinished(tmp_path, of="README.md")
+    assert {file.name for file in tmp_path.iterdir()} == {
+        other,
+        f".README.md.{gone.pid}.orig",
+        ".README.md",
+        "README.md",
+    }
+
+
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     told = r"a\.json cannot be written \(Is a directory\); remove what stands in its place"

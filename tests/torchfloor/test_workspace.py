@@ -212,6 +212,18 @@ def test_a_record_has_the_room_that_its_cell_leaves_on_a_full_disk(
     assert [file.stem for file in workspace.records.iterdir()] == [cell.id]
 
 
+def test_where_the_checkout_was_renamed_wheels_are_looked_for_where_they_are_now(
+    workspace: Workspace,
+) -> None:
+    workspace.plan()
+    root = workspace.matrix.root
+    moved = root.rename(root.with_name("it's moved"))
+    plan = Workspace(read_matrix(moved / "matrix.yaml")).plan(pinned=True)
+    urls = [cell.wheel.url for cell in plan.cells if cell.wheel]
+    assert len(urls) == 2
+    assert all(url.startswith((moved / "wheels").as_uri()) for url in urls)
+
+
 def test_a_folder_that_another_run_works_in_is_not_swept(workspace: Workspace) -> None:
     cells = workspace.folder / "cells"
     for name in ("left", "busy"):
