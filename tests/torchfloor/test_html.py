@@ -112,13 +112,19 @@ def test_a_story_is_unpacked_as_it_was_told() -> None:
     packed = re.search(r'class="chunk">([^<]+)<', page_of(hostile(FIRST)))
     assert packed is not None
     content = msgspec.json.decode(gzip.decompress(base64.b64decode(packed[1])))
-    told = {
-        section["title"]: section for cell, _, section in content["sections"] if cell == FIRST.id
-    }
-    assert told["End of the log"]["text"] == f"log {HOSTILE}"
-    assert ["message", HOSTILE] in told["What went wrong"]["rows"]
-    assert told["Run it again"]["text"] == f'nox -s "compat({FIRST.id})" -- --fresh'
-    assert ["dep", "1.0"] in told["Packages"]["rows"]
+    row, sections = content["stories"][FIRST.id]
+    assert row["outcome"] == "incompatible"
+    told = {title: (text, rows_of(content["lists"][title], at)) for title, text, at in sections}
+    assert told["End of the log"] == (f"log {HOSTILE}", [])
+    assert ("message", HOSTILE) in told["What went wrong"][1]
+    assert told["Run it again"] == (f'nox -s "compat({FIRST.id})" -- --fresh', [])
+    assert ("dep", "1.0") in told["Packages"][1]
+
+
+def rows_of(lists: list[list[list[str]]], places: list[int]) -> list[tuple[str, ...]]:
+    """Put the columns of a table side by side again; its headings come first."""
+    _, *columns = (have[place] for have, place in zip(lists, places, strict=False))
+    return list(zip(*columns, strict=True))
 
 
 def test_the_newest_release_stands_first_and_history_apart() -> None:

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import re
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from markupsafe import Markup
 from packaging.version import Version
 
 from torchfloor.report.badge import make_badge, render_badge
 from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
-from torchfloor.report.model import LEFT_OUT, Evidence, Grid, Report, Row, make_report
+from torchfloor.report.grid import Grid
+from torchfloor.report.model import LEFT_OUT, Evidence, Report, make_report
+from torchfloor.report.packed import CHUNK, pack
 from torchfloor.report.series import make_charts
-from torchfloor.report.story import Story, tell_stories
+from torchfloor.report.story import tell_stories
 from torchfloor.report.template import TEMPLATES, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from torchfloor.report.row import Row
     from torchfloor.report.series import Chart
 
 __all__ = ["render_charts", "render_html", "render_site"]
 
-_CHUNK = 64
-"""Stories that are packed together: about what a browser unpacks in no time."""
 _STRETCHES = 40
 """Columns of a table on the page; its last ones are about the newest releases."""
 _MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
@@ -105,7 +104,7 @@ def render_html(evidence: Evidence, report: Report) -> str:
         strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
         if report.signatures.rows
         else "",
-        chunks=list(_pack(tell_stories(report.rows, evidence.records))),
+        chunks=list(pack(tell_stories(report.rows, evidence.records))),
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704 - our own
         style_hash=_hash(style),
@@ -139,7 +138,7 @@ def _flavours(report: Report) -> dict[str, bool]:
 def _parts(report: Report) -> list[tuple[bool, list[dict[str, Any]]]]:
     """Sort cells into the lines of the matrix, newest release first, at the floor in two."""
     lines: list[dict[str, Any]] = []
-    chunk = {row.cell: n // _CHUNK for n, row in enumerate(report.rows)}
+    chunk = {row.cell: n // CHUNK for n, row in enumerate(report.rows)}
     newest_first = sorted(report.rows, key=lambda row: Version(row.release), reverse=True)
     for (release, promised), group in groupby(
         newest_first, key=lambda row: (row.release, row.promised)
@@ -158,23 +157,6 @@ def _lines(rows: Iterable[Row]) -> Iterator[dict[str, Row]]:
         columns.setdefault(row.flavour, []).append(row)
     for n in range(max(map(len, columns.values()))):
         yield {flavour: found[n] for flavour, found in columns.items() if n < len(found)}
-
-
-def _pack(stories: Iterator[Story]) -> Iterator[str]:
-    """Pack stories so that thousands fit into a page; base64 holds nothing that is markup.
-
-    Sections of the same title stand together: what is alike must be near to be packed well.
-    """
-    while chunk := list(islice(stories, _CHUNK)):
-        parts = [
-            (story.row.cell, place, section)
-            for story in chunk
-            for place, section in enumerate(story.sections)
-        ]
-        parts.sort(key=lambda part: part[2].title)
-        content = {"rows": {story.row.cell: story.row for story in chunk}, "sections": parts}
-        packed = gzip.compress(msgspec.json.encode(content), compresslevel=5, mtime=0)
-        yield base64.b64encode(packed).decode()
 
 
 def _style() -> str:

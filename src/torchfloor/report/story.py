@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from torchfloor.report.model import LEFT_OUT, Row, show_number
+from torchfloor.report.model import LEFT_OUT
+from torchfloor.report.row import Row, show_number, show_tolerance
 from torchfloor.space import in_bytes
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Section", "Story", "tell_stories"]
 
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_UNITS = ((1.0, "s"), (1e-3, "ms"))
 _VERDICTS = {True: "passed", False: "failed"}
 
 
@@ -121,7 +122,7 @@ def _matches(record: Record) -> tuple[tuple[str, ...], ...]:
             match.subject,
             match.dtype,
             show_number(match.error),
-            show_number(match.tolerance),
+            show_tolerance(match.tolerance),
             _VERDICTS[match.passed],
         )
         for match in record.matches
@@ -135,7 +136,7 @@ def _raw(record: Record) -> tuple[tuple[str, ...], ...]:
             entry.dtype,
             entry.verdict,
             show_number(entry.error) if entry.verdict in {"right", "wrong"} else "",
-            show_number(entry.tolerance),
+            show_tolerance(entry.tolerance),
             entry.message,
         )
         for entry in record.raw
@@ -178,8 +179,10 @@ def _timings(record: Record) -> tuple[tuple[str, ...], ...]:
 
 
 def _duration(seconds: float) -> str:
-    size, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
-    return f"{seconds / size:.3g} {unit}"
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
 
 
 def _origin(record: Record) -> list[Section]:
