@@ -12,6 +12,7 @@ from torchfloor.agreement import Agreement
 from torchfloor.agreement import compare as compare_static
 from torchfloor.capabilities import capabilities_of, worst_of
 from torchfloor.changes import Changes, compare
+from torchfloor.garbage import uncollected
 from torchfloor.report.grid import Grid, make_grid
 from torchfloor.report.row import Row, make_row, show_number
 from torchfloor.snapshot import Snapshot
@@ -92,6 +93,7 @@ class Report(msgspec.Struct, frozen=True):
     changes: Changes | None = None
 
 
+@uncollected()
 def make_report(
     plan: Plan,
     records: Iterable[Record],

@@ -55,5 +55,5 @@ def _share(stories: Sequence[Story]) -> dict[str, Any]:
             places = [have.setdefault(it, len(have)) for have, it in zip(seen, lists, strict=False)]
             sections.append((section.title, section.text, places))
         told[story.row.cell] = (story.row, sections)
-    lists = {title: [list(have) for have in seen] for title, seen in known.items()}
-    return {"lists": lists, "stories": told}
+    in_order = {title: [list(have) for have in seen] for title, seen in known.items()}
+    return {"lists": in_order, "stories": told}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from torchfloor.record import RawMatch, Record
     from torchfloor.verdict import Standing
 
-__all__ = ["Row", "make_row", "show_number", "show_tolerance"]
+__all__ = ["Row", "make_row", "show_number"]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -86,7 +85,7 @@ def _largest_error(record: Record, subject: str) -> str:
         return ""
     worst = max(matches, key=lambda match: match.excess)
     where = f" ({worst.dtype})" if worst.dtype else ""
-    return f"{show_number(worst.error)} of {show_tolerance(worst.tolerance)}{where}"
+    return f"{show_number(worst.error)} of {show_number(worst.tolerance)}{where}"
 
 
 def show_number(error: float | None) -> str:
@@ -94,12 +93,6 @@ def show_number(error: float | None) -> str:
     if error is None:
         return "∞"
     return "%.1e" % error if error else "0"  # noqa: UP031 - of a million numbers, the fastest
-
-
-@lru_cache(maxsize=256)
-def show_tolerance(tolerance: float) -> str:
-    """Write a tolerance for a reader: there are few, unlike errors."""
-    return show_number(tolerance)
 
 
 def _speed(record: Record, subject: str) -> str:
