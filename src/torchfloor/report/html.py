@@ -11,23 +11,28 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from packaging.version import Version
 
+from torchfloor.garbage import uncollected
 from torchfloor.report.badge import make_badge, render_badge
+from torchfloor.report.changes import ALIKE, tell_compared, tell_more
 from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
 from torchfloor.report.grid import Grid
 from torchfloor.report.model import LEFT_OUT, Evidence, Report, make_report
+from torchfloor.report.names import join_releases, lay_side_by_side
 from torchfloor.report.packed import CHUNK, pack
 from torchfloor.report.series import make_charts
 from torchfloor.report.story import tell_stories
 from torchfloor.report.template import TEMPLATES, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from torchfloor.agreement import Agreement
     from torchfloor.report.row import Row
     from torchfloor.report.series import Chart
 
 __all__ = ["render_charts", "render_html", "render_site"]
 
+_WORD = re.compile(r"([^\s(),]+)")
 _STRETCHES = 40
 """Columns of a table on the page; its last ones are about the newest releases."""
 _MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
@@ -76,6 +81,7 @@ def render_charts(evidence: Evidence, report: Report) -> dict[str, str]:
     return files
 
 
+@uncollected()
 def render_html(evidence: Evidence, report: Report) -> str:
     """Render the page: one file that asks for nothing else.
 
@@ -93,6 +99,8 @@ def render_html(evidence: Evidence, report: Report) -> str:
         capabilities=_newest(report.capabilities),
         raw=_newest(report.raw),
         signatures=_newest(report.signatures),
+        changes=_changes(report),
+        names=_names(report.timeline),
         name="PyTorch" if report.package == "torch" else report.package,
         badge=make_badge(report),
         outcomes=_OUTCOMES,
@@ -110,6 +118,45 @@ def render_html(evidence: Evidence, report: Report) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )  # fmt: skip
+
+
+def _changes(report: Report) -> dict[str, Any] | None:
+    """Bring what changed into lines whose cells lead to their evidence; regressions come first."""
+    found = report.changes
+    if found is None:
+        return None
+    known = {row.cell for row in report.rows}
+    groups = [
+        {
+            "title": group.title,
+            "regressions": number == 0 and found.regressions > 0,
+            "lines": [(_linked(line.where, known), line.text) for line in group.lines],
+            "more": tell_more(group.more) if group.more else "",
+        }
+        for number, group in enumerate(found.groups)
+    ]
+    notes = [f"{note}." for note in found.notes]
+    notes += [f"Not compared: {line}" for line in found.damaged]
+    alike = "" if found.changes else ALIKE
+    return {"compared": tell_compared(found), "notes": notes, "groups": groups, "alike": alike}
+
+
+def _linked(where: str, known: Collection[str]) -> list[tuple[str, bool]]:
+    """Take apart what names cells: which words are cells that the page tells of."""
+    return [(words, words in known) for words in _WORD.split(where) if words]
+
+
+def _names(timeline: Agreement | None) -> dict[str, Any] | None:
+    """Bring what wheels say of the matrix's names into a strip, and a table for each."""
+    if timeline is None or not any(table.rows for table in timeline.tables):
+        return None
+    strip = draw_strip(_newest(lay_side_by_side(timeline)), "The names, by release")
+    return {
+        "read": timeline.read,
+        "disagreements": timeline.disagreements,
+        "strip": Markup(strip),  # noqa: S704 - drawn escaped
+        "tables": [(table.name, join_releases(table)) for table in timeline.tables],
+    }
 
 
 def _strip(report: Report) -> str:
