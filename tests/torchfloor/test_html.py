@@ -125,6 +125,13 @@ def test_a_story_is_unpacked_as_it_was_told() -> None:
     assert ("dep", "1.0") in told["Packages"][1]
 
 
+def test_what_reorders_words_on_a_screen_is_not_in_a_story() -> None:
+    record = full(FIRST, notes=(Note("dep.fast", "key", "a\u202eb"),))
+    packed = re.search(r'class="chunk">([^<]+)<', page_of(record))
+    assert packed is not None
+    assert "\u202e" not in gzip.decompress(base64.b64decode(packed[1])).decode()
+
+
 def rows_of(lists: list[list[list[str]]], places: list[int]) -> list[tuple[str, ...]]:
     """Put the columns of a table side by side again; its headings come first."""
     _, *columns = (have[place] for have, place in zip(lists, places, strict=False))

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from torchfloor.output import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from torchfloor.report.row import Row
     from torchfloor.report.story import Story
 
 __all__ = ["CHUNK", "pack"]
@@ -50,10 +53,19 @@ def _share(stories: Sequence[Story]) -> dict[str, Any]:
         sections = []
         for section in story.sections:
             lists = (section.columns, *zip(*section.rows, strict=True))
-            seen = known.setdefault(section.title, [])
+            title = printable(section.title)
+            seen = known.setdefault(title, [])
             seen.extend({} for _ in lists[len(seen) :])
             places = [have.setdefault(it, len(have)) for have, it in zip(seen, lists, strict=False)]
-            sections.append((section.title, section.text, places))
-        told[story.row.cell] = (story.row, sections)
-    in_order = {title: [list(have) for have in seen] for title, seen in known.items()}
+            sections.append((title, printable(section.text), places))
+        told[story.row.cell] = (_shown(story.row), sections)
+    in_order = {
+        title: [[list(map(printable, texts)) for texts in have] for have in seen]
+        for title, seen in known.items()
+    }
     return {"lists": in_order, "stories": told}
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    said = msgspec.structs.asdict(row)
+    return {name: printable(it) if isinstance(it, str) else it for name, it in said.items()}
