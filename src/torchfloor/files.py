@@ -33,9 +33,13 @@ def read_bounded(file: Path, limit: int, *, cut: bool = False) -> bytes:
         OSError: If it cannot be read, is a FIFO, a device or a folder, or is larger.
     """
     with open(file, "rb", opener=_open_at_once) as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        about = os.fstat(opened.fileno())
+        if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "Not a regular file", str(file))
-        content = opened.read(limit + 1)
+        # A read makes room for all it may bring. The size is a hint: it may grow while it is read.
+        content = opened.read(min(about.st_size, limit) + 1)
+        if about.st_size < len(content) <= limit:
+            content += opened.read(limit + 1 - len(content))
     if len(content) > limit and not cut:
         raise OSError(errno.EFBIG, f"Larger than {limit // 1024} KiB", str(file))
     return content[:limit]
@@ -58,9 +62,12 @@ def seal(value: msgspec.Struct) -> bytes:
 
 def is_unchanged(content: bytes) -> bool:
     """Tell whether a file is as `seal` made it, but for line ends, which git may change."""
-    said, _, rest = content.replace(b"\r\n", b"\n").rpartition(_MARK)
-    return _MARK + rest == _ending(said)
+    if b"\r" in content:
+        content = content.replace(b"\r\n", b"\n")
+    whole = memoryview(content)  # which parts of are not copied: a record is long
+    mark = max(0, content.rfind(_MARK))
+    return whole[mark:] == _ending(whole[:mark])
 
 
-def _ending(said: bytes) -> bytes:
+def _ending(said: bytes | memoryview) -> bytes:
     return _MARK + hashlib.sha256(said).hexdigest()[:16].encode() + b'"\n}\n'

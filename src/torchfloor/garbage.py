@@ -14,7 +14,7 @@ __all__ = ["uncollected"]
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Stop looking for cycles: syntax trees have none, and the search takes over half the time."""
+    """Stop looking for cycles: trees and records have none, and the search takes half the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -102,7 +103,7 @@ class Cell(msgspec.Struct, frozen=True):
         return Version(self.release)
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, dict=True):
     """The cells of a matrix, on one day and one host.
 
     Attributes:
@@ -148,7 +149,11 @@ class Plan(msgspec.Struct, frozen=True):
 
     def cell(self, cell_id: str) -> Cell | None:
         """Return the cell of that identifier, or None."""
-        return next((cell for cell in self.cells if cell.id == cell_id), None)
+        return self._by_id.get(cell_id)
+
+    @cached_property
+    def _by_id(self) -> dict[str, Cell]:
+        return {cell.id: cell for cell in reversed(self.cells)}  # of two alike, the first
 
     def with_credentials(self, matrix: Matrix) -> Plan:
         """Return the plan with the credentials that its wheels' indexes ask for.

@@ -173,8 +173,8 @@ def _by_reason(reasons: Mapping[str, str]) -> list[str]:
 
 def _not_planned(matrix: Matrix, plan: Plan) -> tuple[list[Path], list[Path]]:
     """List the files of evidence/ of no planned cell: our records, and what is not ours."""
-    earlier = earlier_plan(matrix)
     files = [file for file in _files(matrix) if plan.cell(file.stem) is None]
+    earlier = earlier_plan(matrix) if files else None
     ours = [file for file in files if _is_ours(file, matrix, earlier)]
     return ours, [file for file in files if file not in ours]
 

@@ -13,6 +13,7 @@ import msgspec
 from torchfloor.contradictions import find_contradictions
 from torchfloor.errors import RecordError, StorageError
 from torchfloor.files import is_unchanged, read_bounded, seal
+from torchfloor.garbage import uncollected
 from torchfloor.record import SCHEMA, Record
 
 __all__ = [
@@ -209,11 +210,12 @@ def read_records(
     """
     records: list[Record] = []
     errors: list[RecordError] = []
-    for file in sorted(folder.glob("*.json")):
-        if file.name.startswith(".") or file.name in {*NO_RECORDS, *passing_over}:
-            continue
-        try:
-            records.append(read_record(file))
-        except RecordError as error:
-            errors.append(error)
+    with uncollected():
+        for file in sorted(folder.glob("*.json")):
+            if file.name.startswith(".") or file.name in {*NO_RECORDS, *passing_over}:
+                continue
+            try:
+                records.append(read_record(file))
+            except RecordError as error:
+                errors.append(error)
     return sorted(records, key=lambda record: (record.version, record.cell)), errors

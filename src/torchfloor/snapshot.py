@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from torchfloor.errors import NoEvidenceError, RecordError
+from torchfloor.garbage import uncollected
 from torchfloor.output import printable
 from torchfloor.records import NO_RECORDS, decode_record, read_record
 from torchfloor.revision import name_revision, read_revision
@@ -81,13 +82,14 @@ def _read_revision(text: str, root: Path) -> Snapshot:
 def _gather(name: str, files: Iterable[tuple[str, Callable[[], Record]]]) -> Snapshot:
     records: list[Record] = []
     damaged: dict[str, str] = {}
-    for file, read in files:
-        if file.startswith(".") or not file.endswith(".json") or file in NO_RECORDS:
-            continue
-        try:
-            records.append(read())
-        except RecordError as error:
-            damaged[file] = str(error)
+    with uncollected():
+        for file, read in files:
+            if file.startswith(".") or not file.endswith(".json") or file in NO_RECORDS:
+                continue
+            try:
+                records.append(read())
+            except RecordError as error:
+                damaged[file] = str(error)
     records.sort(key=lambda record: (record.version, record.cell))
     return Snapshot(printable(name), tuple(records), damaged)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,8 @@ from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_recor
 from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio
 from torchfloor.report.html import render_html
 from torchfloor.report.model import Evidence, make_report
+from torchfloor.snapshot import Snapshot
+from torchfloor.static import NameHistory, Seen, StaticEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 HOSTILE = (
     "</script><img src=https://files.invalid/x.png onerror=\"document.title='gone'\"> <b>bold</b>"
 )
+LONG = "x" * 2000
+"""A word that no line holds."""
 CELLS = (
     make_cell("0.9", promised=False),
     make_cell("1.0"),
@@ -53,13 +58,21 @@ def hostile(cell: Cell) -> Record:
     assert cell.wheel is not None
     return full(
         cell,
+        path=LONG,
         outcome="incompatible",
-        failure=Failure("probes", HOSTILE, f"the log\n{HOSTILE}"),
+        failure=Failure("probes", HOSTILE + LONG, f"the log\n{HOSTILE}"),
         identity=msgspec.structs.replace(IDENTITY, wheel=cell.wheel.filename, build=HOSTILE),
         notes=(Note("dep.fast", HOSTILE, HOSTILE),),
-        ratios=(Ratio(HOSTILE, "call", "loop", 1.0, 1.0, 1.0, 15, 1e-3),),
+        ratios=(Ratio(HOSTILE, "call", LONG, 1.0, 1.0, 1.0, 15, 1e-3),),
         probes=(Probe("t.py::x", HOSTILE, "failed", 0.1, HOSTILE),),
     )
+
+
+SEEN = (Seen("1.0", "absent"), Seen("1.1", "present", (HOSTILE + LONG,)))
+NAMES = ("dep.fast", HOSTILE + LONG)
+STATIC = StaticEvidence(
+    "dep", "default", dt.date(2026, 1, 2), tuple(NameHistory(name, (), SEEN) for name in NAMES)
+)
 
 
 def write(file: Path, evidence: Evidence) -> str:
@@ -71,9 +84,9 @@ def write(file: Path, evidence: Evidence) -> str:
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Write a page of which one cell's record says what it can to be markup."""
     records = [full(CELLS[0], "slow"), full(CELLS[1]), hostile(CELLS[3])]
-    return write(
-        tmp_path_factory.mktemp("page") / "index.html", Evidence(make_plan(CELLS), records)
-    )
+    published = Snapshot("evidence/", (*records[:2], full(CELLS[3])), {"x.json": HOSTILE + LONG})
+    evidence = Evidence(make_plan(CELLS), records, static=STATIC, published=published)
+    return write(tmp_path_factory.mktemp("page") / "index.html", evidence)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +159,31 @@ def test_a_link_opens_its_cell(page: Page, address: str) -> None:
     dialog.get_by_text(f'nox -s "compat({BAD})" -- --fresh').wait_for()
     for part in ("Environment", "Provenance", "Packages", "End of the log", "Wheel"):
         assert dialog.get_by_text(part, exact=True).first.is_visible(), part
+
+
+def test_a_regression_leads_to_its_cell(page: Page) -> None:
+    changes = page.get_by_role("region", name="What changed since the last published run")
+    assert changes.get_by_role("listitem").first.inner_text().startswith("✗regression")
+    changes.get_by_role("link", name=BAD).first.click()
+    page.get_by_role("dialog", name=BAD).wait_for()
+
+
+def test_a_name_is_a_table_whose_releases_are_its_headers(page: Page) -> None:
+    table = page.get_by_role("table", name="dep.fast, release by release")
+    assert table.get_by_role("columnheader").all_inner_texts() == [
+        "Releases",
+        "In their wheels",
+        "Changed",
+        "When run",
+    ]
+    assert table.get_by_role("rowheader").all_inner_texts() == ["1.0", "1.1"]
+
+
+def test_a_cell_is_read_on_a_phone_without_scrolling_sideways(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto(f"{address}#{BAD}")
+    page.get_by_role("dialog", name=BAD).get_by_role("heading", name="Environment").wait_for()
+    assert page.evaluate("document.querySelector('.story').scrollWidth") <= 390
 
 
 def test_the_keyboard_opens_a_cell_and_comes_back(page: Page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import gzip
 import re
 import xml.etree.ElementTree as ET
@@ -17,7 +18,10 @@ from torchfloor.report.badge import render_badge
 from torchfloor.report.charts import THEMES, draw_chart
 from torchfloor.report.html import render_html, render_site
 from torchfloor.report.model import Evidence, make_report
+from torchfloor.report.names import Observed, Stretch, join_releases
 from torchfloor.report.series import make_charts
+from torchfloor.snapshot import Snapshot
+from torchfloor.static import Change, NameHistory, Seen, StaticEvidence
 
 if TYPE_CHECKING:
     from torchfloor.plan import Cell
@@ -112,13 +116,26 @@ def test_a_story_is_unpacked_as_it_was_told() -> None:
     packed = re.search(r'class="chunk">([^<]+)<', page_of(hostile(FIRST)))
     assert packed is not None
     content = msgspec.json.decode(gzip.decompress(base64.b64decode(packed[1])))
-    told = {
-        section["title"]: section for cell, _, section in content["sections"] if cell == FIRST.id
-    }
-    assert told["End of the log"]["text"] == f"log {HOSTILE}"
-    assert ["message", HOSTILE] in told["What went wrong"]["rows"]
-    assert told["Run it again"]["text"] == f'nox -s "compat({FIRST.id})" -- --fresh'
-    assert ["dep", "1.0"] in told["Packages"]["rows"]
+    row, sections = content["stories"][FIRST.id]
+    assert row["outcome"] == "incompatible"
+    told = {title: (text, rows_of(content["lists"][title], at)) for title, text, at in sections}
+    assert told["End of the log"] == (f"log {HOSTILE}", [])
+    assert ("message", HOSTILE) in told["What went wrong"][1]
+    assert told["Run it again"] == (f'nox -s "compat({FIRST.id})" -- --fresh', [])
+    assert ("dep", "1.0") in told["Packages"][1]
+
+
+def test_what_reorders_words_on_a_screen_is_not_in_a_story() -> None:
+    record = full(FIRST, notes=(Note("dep.fast", "key", "a\u202eb"),))
+    packed = re.search(r'class="chunk">([^<]+)<', page_of(record))
+    assert packed is not None
+    assert "\u202e" not in gzip.decompress(base64.b64decode(packed[1])).decode()
+
+
+def rows_of(lists: list[list[list[str]]], places: list[int]) -> list[tuple[str, ...]]:
+    """Put the columns of a table side by side again; its headings come first."""
+    _, *columns = (have[place] for have, place in zip(lists, places, strict=False))
+    return list(zip(*columns, strict=True))
 
 
 def test_the_newest_release_stands_first_and_history_apart() -> None:
@@ -234,3 +251,99 @@ def test_a_site_is_the_page_the_badge_and_the_charts_for_both_grounds() -> None:
         f"{name}-{theme}.svg" for name in ("speed", "errors", "interface") for theme in THEMES
     ]
     assert set(render_site(evidence_of(*GOOD))) == {"index.html", "badge.json", *charts}
+
+
+def since(*published: Record, now: tuple[Record, ...] = GOOD) -> str:
+    """Render a page that is compared with what was published."""
+    evidence = Evidence(make_plan(CELLS), now, published=Snapshot("evidence/", published, {}))
+    return render_html(evidence, make_report(*evidence))
+
+
+CHANGED = "What changed since the last published run"
+
+
+def test_what_changed_stands_before_the_releases_with_regressions_first_and_in_words() -> None:
+    page = since(*GOOD[:2], now=(GOOD[0], hostile(FIRST), full(SECOND)))
+    told = (CHANGED, "Regressions at or above", ">regression</span>", ">New<", ">Releases</h2>")
+    places = [page.index(text) for text in told]
+    assert places == sorted(places)
+    assert f'<b><a href="#{FIRST.id}">{FIRST.id}</a></b>: incompatible, was compatible' in page
+    assert page.count(">regression</span>") == 1
+
+
+def test_where_nothing_changed_the_page_says_so_without_a_regression() -> None:
+    page = since(*GOOD)
+    assert "Nothing changed." in page
+    assert ">regression</span>" not in page
+
+
+def test_what_changed_but_is_no_regression_is_not_called_one() -> None:
+    page = since(full(FIRST, outcome="incompatible"))
+    assert "compatible, was incompatible" in page
+    assert ">regression</span>" not in page
+
+
+def test_a_change_names_as_links_the_cells_that_the_page_tells_of_and_no_others() -> None:
+    gone = full(make_cell("0.8", promised=False))
+    page = since(*GOOD, gone)
+    assert f"<b>{gone.cell}</b>: has no record any more" in page
+
+
+def test_without_a_published_run_or_timeline_the_page_has_no_such_section() -> None:
+    page = page_of(*GOOD)
+    assert CHANGED not in page
+    assert "release by release" not in page
+
+
+NAME = "dep.fast._norm"
+EVERY = ("0.8", "0.9", "1.0", "1.1")
+SEEN = (
+    *(Seen(release, "absent", file="dep/x.pyi") for release in EVERY[:2]),
+    *(Seen(release, "present", ("(x, ord=2)",), file="dep/x.pyi") for release in EVERY[2:]),
+)
+STATIC = StaticEvidence(
+    "dep",
+    "default",
+    dt.date(2026, 1, 2),
+    (NameHistory(NAME, (Change("1.0", "0.9", "status", "first in 1.0"),), SEEN),),
+)
+
+
+def noted(cell: Cell, value: str) -> Record:
+    return full(cell, notes=(Note(NAME, NAME, value),))
+
+
+def timeline_of(*records: Record) -> Evidence:
+    return Evidence(make_plan(CELLS), records, static=STATIC)
+
+
+def test_names_are_told_by_stretches_of_releases_as_read_and_as_run() -> None:
+    report = make_report(*timeline_of(noted(OLD, "missing"), noted(SECOND, "exists")))
+    assert report.timeline is not None
+    assert join_releases(report.timeline.tables[0]) == [
+        Stretch("0.8 – 0.9", "not there", "", "", (Observed("agrees", "0.9", disagrees=False),)),
+        Stretch(
+            "1.0 – 1.1",
+            "there",
+            "(x, ord=2)",
+            "first in 1.0",
+            (Observed("agrees", "1.1", disagrees=False),),
+        ),
+    ]
+
+
+def test_the_page_shows_names_as_a_strip_and_a_table_with_headers() -> None:
+    evidence = timeline_of(noted(OLD, "missing"))
+    page = render_html(evidence, make_report(*evidence))
+    assert "<title>(x, ord=2)</title>" in page
+    row = page.split('<th scope="row">1.0 – 1.1</th>')[1].partition("</tr>")[0]
+    cells = ("<td><code>(x, ord=2)</code></td>", "<td>first in 1.0</td>", "<td>not run</td>")
+    assert row == "".join(cells)
+
+
+def test_a_disagreement_of_wheel_and_run_is_told_in_words() -> None:
+    evidence = timeline_of(noted(FIRST, "missing"))
+    page = render_html(evidence, make_report(*evidence))
+    assert "<b>Disagreement</b> of wheel and run" in page
+    assert "<b>DISAGREES</b>: is missing when run" in page
+    assert "<title>DISAGREES: is missing when run" in page

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from torchfloor.changes import Changes
 
-__all__ = ["print_changes", "render_changes"]
+__all__ = ["ALIKE", "print_changes", "render_changes", "tell_compared", "tell_more"]
 
-_ALIKE = "Nothing changed."
+ALIKE = "Nothing changed."
+"""What is said where there is nothing to tell."""
 
 
 def print_changes(changes: Changes, console: Console) -> None:
@@ -25,7 +26,7 @@ def print_changes(changes: Changes, console: Console) -> None:
         changes: The model.
         console: Where to.
     """
-    _print(_compared(changes), console)
+    _print(tell_compared(changes), console)
     for note in changes.notes:
         _print(f"{note}.", console, "dim")
     for damage in changes.damaged:
@@ -35,9 +36,9 @@ def print_changes(changes: Changes, console: Console) -> None:
         for line in group.lines:
             _print(f"  {line.where}: {line.text}", console)
         if group.more:
-            _print(f"  {_more(group.more)}", console)
+            _print(f"  {tell_more(group.more)}", console)
     if not changes.changes:
-        _print(_ALIKE, console, "green")
+        _print(ALIKE, console, "green")
 
 
 def _print(text: str, console: Console, style: str = "") -> None:
@@ -51,18 +52,19 @@ def render_changes(changes: Changes, heading: str = "## What changed") -> str:
         changes: The model.
         heading: What to put above it.
     """
-    told = [_compared(changes), *(f"{note}." for note in changes.notes)]
+    told = [tell_compared(changes), *(f"{note}." for note in changes.notes)]
     told += [f"Not compared: {line}" for line in changes.damaged]
     parts = [heading, "\n".join(f"- {escape(line)}" for line in told)]
     for group in changes.groups:
         lines = [f"- {escape(line.where)}: {escape(line.text)}" for line in group.lines]
-        lines += [f"- {_more(group.more)}"] if group.more else []
+        lines += [f"- {tell_more(group.more)}"] if group.more else []
         parts += [f"**{group.title}**", "\n".join(lines)]
-    parts += [] if changes.changes else [f"**{_ALIKE}**"]
+    parts += [] if changes.changes else [f"**{ALIKE}**"]
     return "\n\n".join(parts) + "\n"
 
 
-def _compared(changes: Changes) -> str:
+def tell_compared(changes: Changes) -> str:
+    """Say in a sentence what was compared."""
     old, new = changes.cells
     return f"Compared: {changes.old} ({_cells(old)}) with {changes.new} ({_cells(new)})."
 
@@ -71,5 +73,6 @@ def _cells(count: int) -> str:
     return f"{count} cell{'s' if count != 1 else ''}"
 
 
-def _more(count: int) -> str:
+def tell_more(count: int) -> str:
+    """Say where the lines are that a group leaves out."""
     return f"… and {count} more; `torchfloor changes --json` has them all"

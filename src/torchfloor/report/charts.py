@@ -15,7 +15,7 @@ from torchfloor.report.template import TEMPLATES, environment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torchfloor.report.model import Grid
+    from torchfloor.report.grid import Grid
     from torchfloor.report.series import Chart, Panel, Series
 
 __all__ = ["THEMES", "draw_chart", "draw_panels", "draw_strip"]

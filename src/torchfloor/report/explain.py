@@ -13,7 +13,7 @@ from torchfloor.report.terminal import STYLES, tell_outcome
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from torchfloor.report.model import Row
+    from torchfloor.report.row import Row
     from torchfloor.report.story import Section, Story
 
 __all__ = ["print_story"]

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import re
-from itertools import groupby, islice
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from markupsafe import Markup
 from packaging.version import Version
 
+from torchfloor.garbage import uncollected
 from torchfloor.report.badge import make_badge, render_badge
+from torchfloor.report.changes import ALIKE, tell_compared, tell_more
 from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
-from torchfloor.report.model import LEFT_OUT, Evidence, Grid, Report, Row, make_report
+from torchfloor.report.grid import Grid
+from torchfloor.report.model import LEFT_OUT, Evidence, Report, make_report
+from torchfloor.report.names import join_releases, lay_side_by_side
+from torchfloor.report.packed import CHUNK, pack
 from torchfloor.report.series import make_charts
-from torchfloor.report.story import Story, tell_stories
+from torchfloor.report.story import tell_stories
 from torchfloor.report.template import TEMPLATES, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from torchfloor.agreement import Agreement
+    from torchfloor.report.row import Row
     from torchfloor.report.series import Chart
 
 __all__ = ["render_charts", "render_html", "render_site"]
 
-_CHUNK = 64
-"""Stories that are packed together: about what a browser unpacks in no time."""
+_WORD = re.compile(r"([^\s(),]+)")
 _STRETCHES = 40
 """Columns of a table on the page; its last ones are about the newest releases."""
 _MARKS = {"yes": "✓", "no": "✗ no", "not testable": "n/a", "": "–"}
@@ -77,6 +81,7 @@ def render_charts(evidence: Evidence, report: Report) -> dict[str, str]:
     return files
 
 
+@uncollected()
 def render_html(evidence: Evidence, report: Report) -> str:
     """Render the page: one file that asks for nothing else.
 
@@ -94,6 +99,8 @@ def render_html(evidence: Evidence, report: Report) -> str:
         capabilities=_newest(report.capabilities),
         raw=_newest(report.raw),
         signatures=_newest(report.signatures),
+        changes=_changes(report),
+        names=_names(report.timeline),
         name="PyTorch" if report.package == "torch" else report.package,
         badge=make_badge(report),
         outcomes=_OUTCOMES,
@@ -105,12 +112,51 @@ def render_html(evidence: Evidence, report: Report) -> str:
         strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
         if report.signatures.rows
         else "",
-        chunks=list(_pack(tell_stories(report.rows, evidence.records))),
+        chunks=list(pack(tell_stories(report.rows, evidence.records))),
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704 - our own
         style_hash=_hash(style),
         script_hash=_hash(script),
     )  # fmt: skip
+
+
+def _changes(report: Report) -> dict[str, Any] | None:
+    """Bring what changed into lines whose cells lead to their evidence; regressions come first."""
+    found = report.changes
+    if found is None:
+        return None
+    known = {row.cell for row in report.rows}
+    groups = [
+        {
+            "title": group.title,
+            "regressions": number == 0 and found.regressions > 0,
+            "lines": [(_linked(line.where, known), line.text) for line in group.lines],
+            "more": tell_more(group.more) if group.more else "",
+        }
+        for number, group in enumerate(found.groups)
+    ]
+    notes = [f"{note}." for note in found.notes]
+    notes += [f"Not compared: {line}" for line in found.damaged]
+    alike = "" if found.changes else ALIKE
+    return {"compared": tell_compared(found), "notes": notes, "groups": groups, "alike": alike}
+
+
+def _linked(where: str, known: Collection[str]) -> list[tuple[str, bool]]:
+    """Take apart what names cells: which words are cells that the page tells of."""
+    return [(words, words in known) for words in _WORD.split(where) if words]
+
+
+def _names(timeline: Agreement | None) -> dict[str, Any] | None:
+    """Bring what wheels say of the matrix's names into a strip, and a table for each."""
+    if timeline is None or not any(table.rows for table in timeline.tables):
+        return None
+    strip = draw_strip(_newest(lay_side_by_side(timeline)), "The names, by release")
+    return {
+        "read": timeline.read,
+        "disagreements": timeline.disagreements,
+        "strip": Markup(strip),  # noqa: S704 - drawn escaped
+        "tables": [(table.name, join_releases(table)) for table in timeline.tables],
+    }
 
 
 def _strip(report: Report) -> str:
@@ -139,7 +185,7 @@ def _flavours(report: Report) -> dict[str, bool]:
 def _parts(report: Report) -> list[tuple[bool, list[dict[str, Any]]]]:
     """Sort cells into the lines of the matrix, newest release first, at the floor in two."""
     lines: list[dict[str, Any]] = []
-    chunk = {row.cell: n // _CHUNK for n, row in enumerate(report.rows)}
+    chunk = {row.cell: n // CHUNK for n, row in enumerate(report.rows)}
     newest_first = sorted(report.rows, key=lambda row: Version(row.release), reverse=True)
     for (release, promised), group in groupby(
         newest_first, key=lambda row: (row.release, row.promised)
@@ -158,23 +204,6 @@ def _lines(rows: Iterable[Row]) -> Iterator[dict[str, Row]]:
         columns.setdefault(row.flavour, []).append(row)
     for n in range(max(map(len, columns.values()))):
         yield {flavour: found[n] for flavour, found in columns.items() if n < len(found)}
-
-
-def _pack(stories: Iterator[Story]) -> Iterator[str]:
-    """Pack stories so that thousands fit into a page; base64 holds nothing that is markup.
-
-    Sections of the same title stand together: what is alike must be near to be packed well.
-    """
-    while chunk := list(islice(stories, _CHUNK)):
-        parts = [
-            (story.row.cell, place, section)
-            for story in chunk
-            for place, section in enumerate(story.sections)
-        ]
-        parts.sort(key=lambda part: part[2].title)
-        content = {"rows": {story.row.cell: story.row for story in chunk}, "sections": parts}
-        packed = gzip.compress(msgspec.json.encode(content), compresslevel=5, mtime=0)
-        yield base64.b64encode(packed).decode()
 
 
 def _style() -> str:

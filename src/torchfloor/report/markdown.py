@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torchfloor.agreement import Agreement, NameRow
-    from torchfloor.report.model import Grid, Report, Row
+    from torchfloor.report.grid import Grid
+    from torchfloor.report.model import Report
+    from torchfloor.report.row import Row
 
 __all__ = ["RENDERED", "render_block", "render_page", "replace_block"]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from functools import lru_cache
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -14,21 +12,22 @@ from torchfloor.agreement import Agreement
 from torchfloor.agreement import compare as compare_static
 from torchfloor.capabilities import capabilities_of, worst_of
 from torchfloor.changes import Changes, compare
+from torchfloor.garbage import uncollected
+from torchfloor.report.grid import Grid, make_grid
+from torchfloor.report.row import Row, make_row, show_number
 from torchfloor.snapshot import Snapshot
 from torchfloor.unasked import tell_indexes
 from torchfloor.verdict import Known, Standing, Verdict, judge, stand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from packaging.version import Version
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torchfloor.plan import Plan
     from torchfloor.provenance import Inputs
     from torchfloor.record import RawMatch, Record
     from torchfloor.static import StaticEvidence
 
-__all__ = ["LEFT_OUT", "Evidence", "Grid", "Report", "Row", "make_report", "show_number"]
+__all__ = ["LEFT_OUT", "Evidence", "Report", "make_report"]
 
 LEFT_OUT: tuple[Known, ...] = ("not-run", "unavailable")
 """Outcomes that say nothing about a release: shown apart, so that they never look like a no."""
@@ -50,52 +49,6 @@ class Evidence(NamedTuple):
     inputs: Inputs | None = None
     static: StaticEvidence | None = None
     published: Snapshot | None = None
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One cell, as the main table shows it; a text is empty where there is nothing to say.
-
-    Attributes:
-        cell: Identifier.
-        release: Its release.
-        flavour: Its wheel flavour.
-        build: Local part of the version, as read back (`cu118`).
-        python: Its Python.
-        promised: Whether it is at or above the declared floor.
-        outcome: One of the seven.
-        reason: Why it is not compatible.
-        path: The path that served the subject.
-        error: Largest relative error and its tolerance.
-        speed: Time of the subject over the slowest path's, over the timed inputs.
-        trouble: What is wrong with the unguarded operator; `right` if nothing is.
-        verified: Date of the evidence.
-    """
-
-    cell: str
-    release: str
-    flavour: str
-    build: str
-    python: str
-    promised: bool
-    outcome: Known
-    reason: str
-    path: str
-    error: str
-    speed: str
-    trouble: str
-    verified: str
-
-
-class Grid(msgspec.Struct, frozen=True):
-    """A table whose columns are stretches of releases that are alike.
-
-    Attributes:
-        columns: `1.8.1`, `1.10.2 – 1.13.1` …
-        rows: For each row its name, and a text for each column.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -140,6 +93,7 @@ class Report(msgspec.Struct, frozen=True):
     changes: Changes | None = None
 
 
+@uncollected()
 def make_report(
     plan: Plan,
     records: Iterable[Record],
@@ -162,6 +116,7 @@ def make_report(
     standings = stand(plan, records, inputs)
     told = [s.record for s in standings if s.record is not None]
     ran = [s.record for s in standings if s.record is not None and s.record.probes]
+    worst = {record.cell: worst_of(record.raw) for record in told}
     days = sorted(record.provenance.finished.date() for record in ran)
     return Report(
         package=plan.package,
@@ -169,12 +124,12 @@ def make_report(
         baseline=next((record.ratios[0].baseline for record in ran if record.ratios), ""),
         raw_subject=next((record.raw[0].subject for record in ran if record.raw), ""),
         verdict=judge(plan, standings),
-        rows=tuple(_row(standing, plan.headline) for standing in standings),
+        rows=tuple(make_row(s, plan.headline, worst.get(s.cell, {})) for s in standings),
         counts=dict(Counter(standing.outcome for standing in standings)),
         left_out=_left_out(plan, standings),
-        capabilities=_grid(ran, capabilities_of),
-        raw=_grid(ran, _raw),
-        signatures=_grid(ran, _notes),
+        capabilities=make_grid(ran, capabilities_of),
+        raw=make_grid(ran, lambda record: _raw(worst[record.cell])),
+        signatures=make_grid(ran, _notes),
         machines=tuple(dict.fromkeys(_machine(record) for record in ran if record.environment)),
         dates=(days[0], days[-1]) if days else (),
         unreachable=tell_indexes(plan),
@@ -214,70 +169,14 @@ def _which(releases: Sequence[str], every: int) -> str:
     return f"all {every} releases" if len(releases) == every else ", ".join(releases)
 
 
-def _row(standing: Standing, subject: str) -> Row:
-    record = standing.record
-    return Row(
-        cell=standing.cell,
-        release=standing.release,
-        flavour=standing.flavour,
-        build=record.identity.build.lstrip("+") if record and record.identity else "",
-        python=standing.python,
-        promised=standing.promised,
-        outcome=standing.outcome,
-        reason=standing.reason,
-        path=standing.path,
-        error=_largest_error(record, subject) if record else "",
-        speed=_speed(record, subject) if record else "",
-        trouble=_trouble(record.raw) if record else "",
-        verified=str(record.provenance.finished.date()) if record and record.probes else "",
-    )
-
-
-def _largest_error(record: Record, subject: str) -> str:
-    """Show the match that came closest to its tolerance, or went furthest beyond."""
-    matches = [match for match in record.matches if match.subject == subject]
-    if not matches:
-        return ""
-    worst = max(matches, key=lambda match: match.excess)
-    where = f" ({worst.dtype})" if worst.dtype else ""
-    return f"{show_number(worst.error)} of {show_number(worst.tolerance)}{where}"
-
-
-@lru_cache(maxsize=4096)
-def show_number(error: float | None) -> str:
-    """Write an error for a reader; None is one without bounds."""
-    if error is None:
-        return "∞"
-    return "0" if error == 0 else f"{error:.1e}"
-
-
-def _speed(record: Record, subject: str) -> str:
-    medians = [ratio.median for ratio in record.ratios if ratio.candidate == subject]
-    if not medians:
-        return ""
-    low, high = f"{min(medians):.2f}", f"{max(medians):.2f}"
-    return f"{low}×" if low == high else f"{low}–{high}×"
-
-
-def _trouble(raw: Sequence[RawMatch]) -> str:
-    """Count the capabilities that the unguarded operator gets wrong, refuses or lacks."""
-    if raw and all(entry.verdict == "missing" for entry in raw):
-        return "missing"
-    found = Counter(entry.verdict for entry in worst_of(raw).values())
-    parts = [f"{found[word]} {word}" for word in ("wrong", "refused", "missing") if found[word]]
-    if not parts:
-        return "right" if raw else ""
-    return f"{', '.join(parts)} of {found.total()} capabilities"
-
-
 def _machine(record: Record) -> str:
     assert record.environment is not None, record.cell  # noqa: S101 - the caller has looked
     machine = record.environment.machine
     return f"{machine.cpu} ({machine.cores} cores), {record.environment.platform}"
 
 
-def _raw(record: Record) -> dict[str, str]:
-    return {name: _raw_text(entry) for name, entry in worst_of(record.raw).items()}
+def _raw(worst: Mapping[str, RawMatch]) -> dict[str, str]:
+    return {name: _raw_text(entry) for name, entry in worst.items()}
 
 
 def _raw_text(entry: RawMatch) -> str:
@@ -288,22 +187,3 @@ def _raw_text(entry: RawMatch) -> str:
 
 def _notes(record: Record) -> dict[str, str]:
     return {note.key: note.value for note in record.notes}
-
-
-def _grid(records: Sequence[Record], column: Callable[[Record], dict[str, str]]) -> Grid:
-    """Put columns side by side, joining neighbours that are equal."""
-    newest_first = sorted(records, key=lambda record: record.version, reverse=True)
-    columns = [(record, column(record)) for record in newest_first]
-    names = dict.fromkeys(name for _, texts in columns for name in texts)
-    stretches = [list(group) for _, group in groupby(columns, key=lambda pair: pair[1])]
-    stretches.reverse()
-    return Grid(
-        columns=tuple(_span([record.version for record, _ in group]) for group in stretches),
-        rows=tuple(
-            (name, tuple(group[0][1].get(name, "") for group in stretches)) for name in names
-        ),
-    )
-
-
-def _span(releases: Sequence[Version]) -> str:
-    return " – ".join(dict.fromkeys([str(min(releases)), str(max(releases))]))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from torchfloor.report.model import LEFT_OUT, Row, show_number
+from torchfloor.report.model import LEFT_OUT
+from torchfloor.report.row import Row, show_number
 from torchfloor.space import in_bytes
 
 if TYPE_CHECKING:
@@ -16,8 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Section", "Story", "tell_stories"]
 
-_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+_UNITS = ((1.0, "s"), (1e-3, "ms"))
 _VERDICTS = {True: "passed", False: "failed"}
+_WAYS = 64
+"""Columns that are kept: most cells of a matrix say the same, but for their numbers."""
+_SAID_OF_MATCH = attrgetter("capability", "subject", "dtype", "tolerance", "passed")
+_SAID_OF_RAW = attrgetter("capability", "dtype", "verdict", "tolerance", "message")
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -115,31 +122,37 @@ def _paths(record: Record) -> tuple[tuple[str, ...], ...]:
 
 
 def _matches(record: Record) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (
-            match.capability,
-            match.subject,
-            match.dtype,
-            show_number(match.error),
-            show_number(match.tolerance),
-            _VERDICTS[match.passed],
-        )
-        for match in record.matches
-    )
+    if not record.matches:
+        return ()
+    shared = _match_columns(tuple(map(_SAID_OF_MATCH, record.matches)))
+    capabilities, subjects, dtypes, tolerances, results = shared
+    errors = map(show_number, [match.error for match in record.matches])
+    return tuple(zip(capabilities, subjects, dtypes, errors, tolerances, results, strict=True))
+
+
+@lru_cache(maxsize=_WAYS)
+def _match_columns(said: tuple[Any, ...]) -> tuple[tuple[str, ...], ...]:
+    capabilities, subjects, dtypes, tolerances, passed = zip(*said, strict=True)
+    results = tuple(_VERDICTS[it] for it in passed)
+    return capabilities, subjects, dtypes, tuple(map(show_number, tolerances)), results
 
 
 def _raw(record: Record) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (
-            entry.capability,
-            entry.dtype,
-            entry.verdict,
-            show_number(entry.error) if entry.verdict in {"right", "wrong"} else "",
-            show_number(entry.tolerance),
-            entry.message,
-        )
+    if not record.raw:
+        return ()
+    shared = _raw_columns(tuple(map(_SAID_OF_RAW, record.raw)))
+    capabilities, dtypes, verdicts, tolerances, messages = shared
+    errors = [
+        show_number(entry.error) if entry.verdict in {"right", "wrong"} else ""
         for entry in record.raw
-    )
+    ]
+    return tuple(zip(capabilities, dtypes, verdicts, errors, tolerances, messages, strict=True))
+
+
+@lru_cache(maxsize=_WAYS)
+def _raw_columns(said: tuple[Any, ...]) -> tuple[tuple[str, ...], ...]:
+    capabilities, dtypes, verdicts, tolerances, messages = zip(*said, strict=True)
+    return capabilities, dtypes, verdicts, tuple(map(show_number, tolerances)), messages
 
 
 def _probes(record: Record) -> tuple[tuple[str, ...], ...]:
@@ -178,8 +191,10 @@ def _timings(record: Record) -> tuple[tuple[str, ...], ...]:
 
 
 def _duration(seconds: float) -> str:
-    size, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
-    return f"{seconds / size:.3g} {unit}"
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
 
 
 def _origin(record: Record) -> list[Section]:

@@ -19,7 +19,8 @@ from torchfloor.verdict import name_cells
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from torchfloor.report.model import Report, Row
+    from torchfloor.report.model import Report
+    from torchfloor.report.row import Row
     from torchfloor.verdict import Verdict
 
 __all__ = ["STYLES", "Terminal", "print_report", "tell_outcome"]

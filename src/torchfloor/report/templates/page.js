@@ -78,6 +78,13 @@ async function unpack(number) {
   return unpacked.get(number);
 }
 
+// A section as it was told: what cells share stands once, column by column.
+function section(lists, [title, text, places]) {
+  const [columns, ...sides] = places.map((place, n) => lists[title][n][place]);
+  const rows = sides.length ? sides[0].map((_, n) => sides.map((side) => side[n])) : [];
+  return { title, columns, rows, text };
+}
+
 function table(section) {
   const made = make("table", undefined, section.columns.length ? {} : { class: "facts-table" });
   made.append(make("caption", section.title, { class: "unseen" }));
@@ -138,9 +145,9 @@ async function show() {
   }
   title.textContent = cell.id;
   try {
-    const { rows, sections } = await unpack(Number(cell.dataset.chunk));
-    const told = sections.filter(([name]) => name === cell.id).sort(([, a], [, b]) => a - b);
-    story.replaceChildren(...summary(rows[cell.id]), ...told.map(([, , section]) => part(section)));
+    const { lists, stories } = await unpack(Number(cell.dataset.chunk));
+    const [row, sections] = stories[cell.id];
+    story.replaceChildren(...summary(row), ...sections.map((told) => part(section(lists, told))));
   } catch {
     const hint = `This browser cannot unpack it; in a terminal: torchfloor explain ${cell.id}`;
     story.replaceChildren(make("p", hint));

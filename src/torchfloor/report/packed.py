@@ -1,0 +1,71 @@
+"""Stories -> what the page carries of them: what they share stands once, so that thousands fit."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from torchfloor.output import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torchfloor.report.row import Row
+    from torchfloor.report.story import Story
+
+__all__ = ["CHUNK", "pack"]
+
+CHUNK = 64
+"""Stories that are packed together: about what a browser unpacks in no time."""
+
+_Lists = list[dict[tuple[str, ...], int]]
+"""The headings of a table that was told in several ways, then each of its columns; with places."""
+
+
+def pack(stories: Iterable[Story]) -> Iterator[str]:
+    """Pack stories, some at a time.
+
+    The records of a matrix differ in their numbers and in little else: what was tested in which
+    dtype is the same in most. So tables are turned on their side, and a column stands once.
+
+    Args:
+        stories: In the order of the report's rows.
+
+    Yields:
+        Base64, which holds nothing that is markup, of the gzipped JSON of `CHUNK` stories: the
+        `lists` of each table, by its title; and by cell, its row and its sections, each with its
+        title, its text, and its places in these lists.
+    """
+    waiting = iter(stories)
+    while chunk := list(islice(waiting, CHUNK)):
+        content = gzip.compress(msgspec.json.encode(_share(chunk)), compresslevel=5, mtime=0)
+        yield base64.b64encode(content).decode()
+
+
+def _share(stories: Sequence[Story]) -> dict[str, Any]:
+    known: dict[str, _Lists] = {}
+    told = {}
+    for story in stories:
+        sections = []
+        for section in story.sections:
+            lists = (section.columns, *zip(*section.rows, strict=True))
+            title = printable(section.title)
+            seen = known.setdefault(title, [])
+            seen.extend({} for _ in lists[len(seen) :])
+            places = [have.setdefault(it, len(have)) for have, it in zip(seen, lists, strict=False)]
+            sections.append((title, printable(section.text), places))
+        told[story.row.cell] = (_shown(story.row), sections)
+    in_order = {
+        title: [[list(map(printable, texts)) for texts in have] for have in seen]
+        for title, seen in known.items()
+    }
+    return {"lists": in_order, "stories": told}
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    said = msgspec.structs.asdict(row)
+    return {name: printable(it) if isinstance(it, str) else it for name, it in said.items()}
