@@ -16,12 +16,12 @@ from packaging.version import InvalidVersion, Version
 
 from torchfloor import host, install
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
+from torchfloor.folder import alone
 from torchfloor.index import default_index
 from torchfloor.matrix import read_matrix
 from torchfloor.output import installer_words
 from torchfloor.process import execute
 from torchfloor.provenance import INCELL, digest_of
-from torchfloor.run import alone
 from torchfloor.space import check_space, estimate_downloads, needed_space
 from torchfloor.workspace import Workspace
 

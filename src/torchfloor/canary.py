@@ -57,7 +57,8 @@ def try_canary(workspace: Workspace, say: Callable[[str], None], *, discard: boo
     workspace.sweep()
     storage = screen.show_space(workspace, [cell], 1, discard=discard)
     # What runs processes is not worth importing before it is known that something is to be run.
-    from torchfloor.run import alone, run_cell  # noqa: PLC0415
+    from torchfloor.folder import alone  # noqa: PLC0415
+    from torchfloor.run import run_cell  # noqa: PLC0415
 
     def tell(text: str) -> None:
         say(f"  {cell.id}: {text}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import os
 import shutil
@@ -11,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from torchfloor import __version__, host, install
 from torchfloor.errors import SpaceError
@@ -24,7 +23,7 @@ from torchfloor.output import (
     installer_words,
     without_addresses,
 )
-from torchfloor.process import Ended, end_strays, execute
+from torchfloor.process import Ended, execute
 from torchfloor.provenance import INCELL, Inputs
 from torchfloor.readback import make_environment, make_identity
 from torchfloor.record import (
@@ -35,21 +34,19 @@ from torchfloor.record import (
     Record,
     Timing,
 )
-from torchfloor.records import storing
 from torchfloor.space import Download, resolve_download
-from torchfloor.storage import ENVIRONMENT, drop_written
+from torchfloor.storage import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from torchfloor.matrix import Matrix
     from torchfloor.plan import Cell
     from torchfloor.storage import Storage
 
-__all__ = ["alone", "run_cell"]
+__all__ = ["run_cell"]
 
 _LOG_TAIL = 4000
-_ATTEMPTS = 3
 _NO_TESTS = 5
 """pytest's exit status where a pass selects nothing."""
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "CUDA_VISIBLE_DEVICES")
@@ -305,66 +302,3 @@ def _told_written(files: list[str]) -> str:
         "nothing is known about the release as it is; what is kept of them for other cells is "
         "removed. Let the probes write elsewhere, and run it again"
     )
-
-
-@contextlib.contextmanager
-def alone(folder: Path, say: Callable[[str], object] = print) -> Iterator[bool]:
-    """Give a cell an empty folder that no other run uses meanwhile, and remove it at the end.
-
-    Args:
-        folder: The folder.
-        say: Told in a line if another process has to be waited for.
-
-    Yields:
-        Whether it had to be waited for; it may have left a record.
-
-    Raises:
-        StorageError: If the folder cannot be made.
-    """
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    waited = False
-    with storing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say("another process in this checkout is running it: waiting for its end")
-            waited = True
-            lock.acquire()
-    try:
-        with storing(folder):
-            empty(folder)
-            folder.mkdir()
-        yield waited
-    finally:
-        try:
-            empty(folder)
-        except KeyboardInterrupt:  # told to stop while it cleans up, it does that first
-            empty(folder)
-            raise
-        finally:
-            lock.release()
-
-
-def empty(folder: Path) -> None:
-    """Remove a cell's folder, end what was left running in it, and keep nothing it wrote into.
-
-    What is interrupted while it starts a process may have to look twice for it.
-    """
-    for _ in range(_ATTEMPTS):
-        if not folder.exists():
-            return
-        end_strays(folder)
-        drop_written(folder)
-        _make_writable(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_writable(folder: Path) -> None:
-    """Let a folder be emptied, whatever a probe has done to the folders in it."""
-    with contextlib.suppress(OSError):
-        folder.chmod(0o700)
-        for within, folders, _ in os.walk(folder):
-            for path in (Path(within, name) for name in folders):
-                if not path.is_symlink():
-                    path.chmod(0o700)

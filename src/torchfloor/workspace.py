@@ -162,7 +162,8 @@ class Workspace:
                 say(text)
 
         # What runs processes is not worth importing where cells are only listed.
-        from torchfloor.run import alone, run_cell  # noqa: PLC0415
+        from torchfloor.folder import alone  # noqa: PLC0415
+        from torchfloor.run import run_cell  # noqa: PLC0415
 
         self._make()
         with storage.turn(), alone(storage.folder(cell), tell) as waited:
@@ -188,7 +189,7 @@ class Workspace:
 
     def _write(self, record: Record, folder: Path) -> None:
         """Write a record; on a full disk, where the cell's own files have been."""
-        from torchfloor.run import empty  # noqa: PLC0415 - as above
+        from torchfloor.folder import empty  # noqa: PLC0415 - as above
 
         try:
             write_record(record, self.records)
@@ -238,7 +239,7 @@ class Workspace:
 
     def sweep_cells(self) -> None:
         """End what runs in cells that no run holds any more, and remove them."""
-        from torchfloor.run import empty  # noqa: PLC0415 - as above
+        from torchfloor.folder import empty  # noqa: PLC0415 - as above
 
         for folder in (self.folder / "cells").glob("*/"):
             lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0)

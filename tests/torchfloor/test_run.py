@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from filelock import FileLock
 from tests.torchfloor.builders import make_cell, make_matrix, make_wheel, write_project
 from tests.torchfloor.test_journal import BEGIN, FINISH, READBACK, match, probe, start
 
 from torchfloor import run as module
+from torchfloor.folder import alone
 from torchfloor.process import Ended
-from torchfloor.run import alone, run_cell
+from torchfloor.run import run_cell
 from torchfloor.storage import Storage
 
 if TYPE_CHECKING:
@@ -309,26 +308,6 @@ def test_an_interrupted_cell_leaves_no_environment(
     assert not (tmp_path / ".compat/cells/dep1.0-cpu-py311").exists()
 
 
-def test_a_cell_that_another_process_runs_is_waited_for(tmp_path: Path) -> None:
-    folder = tmp_path / "cells/dep1.0-cpu-py311"
-    folder.mkdir(parents=True)
-    (folder / "theirs").touch()
-    lock, said = FileLock(folder.with_name(f"{folder.name}.lock")), list[str]()
-    lock.acquire()
-
-    def release(text: str) -> None:
-        said.append(text)
-        assert (folder / "theirs").exists()
-        lock.release()
-
-    with alone(folder, release) as waited:
-        assert waited
-        assert list(folder.iterdir()) == []
-    assert said == ["another process in this checkout is running it: waiting for its end"]
-    with alone(folder, release) as waited:
-        assert not waited
-
-
 def test_probes_get_nothing_of_the_callers_environment_but_what_they_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,40 +338,3 @@ def test_a_home_that_is_the_root_of_everything_is_left_in_the_log(
     record = run(probes=((BACK, told, FINISH), ended()))
     assert record.failure is not None
     assert record.failure.message == "t.py::b: no /usr/lib/x"
-
-
-def test_a_folder_that_is_still_written_to_is_removed_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    late = [tmp_path / "cell/late"]
-    remove = shutil.rmtree
-
-    def write_meanwhile(folder: Path, *, ignore_errors: bool) -> None:
-        remove(folder, ignore_errors=ignore_errors)
-        if late:
-            folder.mkdir()
-            late.pop().touch()
-
-    monkeypatch.setattr("shutil.rmtree", write_meanwhile)
-    (tmp_path / "cell").mkdir()
-    module.empty(tmp_path / "cell")
-    assert not (tmp_path / "cell").exists()
-
-
-def test_what_is_told_to_stop_while_it_cleans_up_does_that_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = [KeyboardInterrupt()]
-    remove = shutil.rmtree
-
-    def remove_interrupted(folder: Path, *, ignore_errors: bool) -> None:
-        if told and (folder / "env").exists():
-            raise told.pop()
-        remove(folder, ignore_errors=ignore_errors)
-
-    monkeypatch.setattr("shutil.rmtree", remove_interrupted)
-    for ended in (pytest.raises(KeyboardInterrupt), contextlib.nullcontext()):
-        with ended, alone(tmp_path / "cell") as waited:
-            (tmp_path / "cell/env").mkdir()
-        assert not (tmp_path / "cell").exists()
-        assert not waited
