@@ -166,7 +166,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
         ("1.14", "errored", "dependency", "the journal of the cell is gone: something in the cell"),
         ("1.15", "errored", "dependency", "the journal of the cell lacks its beginning"),
         ("1.16", "errored", "readback", "rogue/tinydep.py was imported as tinydep, and the wheel"),
-        ("1.17", "incompatible", "probes", "the tested code raised a skip, which proves nothing"),
+        ("1.17", "incompatible", "probes", "the release raised a skip, which proves nothing"),
         ("1.18", "errored", "probes", "pytest broke down (ValueError: I/O operation on closed"),
         ("1.19", "errored", "probes", "every probe ended, but the process did not, held up by"),
         ("1.23", "incompatible", "probes", "test_other.py: SystemExit: no triple"),

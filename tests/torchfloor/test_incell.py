@@ -486,7 +486,8 @@ def only_elsewhere(function):
         ("def test_one(): fakedep.refuse()", "failed"),
         ("def test_one(): fakedep.refuse_in_pytests_words()", "failed"),
         ("def test_one(): fakedep.refuse_as_known()", "failed"),
-        ("def test_one(): subject.leave()", "failed"),
+        ("def test_one(): subject.call(fakedep.refuse)", "failed"),
+        ("def test_one(): subject.leave()", "skipped"),
         ("@pytest.fixture\ndef made(): fakedep.refuse()\ndef test_one(made): pass", "failed"),
         ("fakedep.refuse()\ndef test_one(): pass", "failed"),
         ("def leave(): pytest.skip('h')\ndef test_one(): fakedep.call(leave)", "skipped"),
@@ -498,11 +499,12 @@ def test_a_skip_is_the_probes_own_decision_or_it_is_a_failure(
     cell: Cell, probes: str, outcome: str
 ) -> None:
     cell.install("fakedep", "3.1.4", {"fakedep/__init__.py": SKIPPING})
-    cell.write("src/subject.py", "import unittest\ndef leave(): raise unittest.SkipTest('no')")
+    helpers = "def leave(): raise unittest.SkipTest('no')\ndef call(function): function()"
+    cell.write("src/subject.py", f"import unittest\n{helpers}")
     lines = cell.run(f"import pytest, fakedep, subject\n{probes}")
     probe = only("probe", lines)
     assert probe["outcome"] == outcome, probe
-    told = "the tested code raised a skip, which proves nothing: "
+    told = "the release raised a skip, which proves nothing: "
     assert probe["message"].startswith(told) == (outcome == "failed")
 
 

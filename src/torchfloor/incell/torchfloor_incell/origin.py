@@ -63,10 +63,8 @@ class Origin:
         faults = (self._fault_of(name, file) for name in new for file in _places_of(new[name]))
         return [fault for fault in faults if fault]
 
-    def is_tested(self, file: Path) -> bool:
-        """Tell whether a file is the package's own, or the subject's."""
-        if self._subject is not None and self._subject in (file, *file.parents):
-            return True
+    def brings(self, file: Path) -> bool:
+        """Tell whether a file is one of the wheel's."""
         return self._place(file) in self._digests
 
     def _fault_of(self, name: str, file: Path) -> str:

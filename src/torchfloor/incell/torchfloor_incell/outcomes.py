@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from torchfloor_incell import wording
-from torchfloor_incell.skips import is_skipped_by_tested
+from torchfloor_incell.skips import is_skipped_by_package
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -61,7 +61,7 @@ class Outcomes:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Make failures of a module that the code it imports has skipped, or would end pytest by.
+        """Make failures of a module that the release has skipped, or that would end pytest.
 
         The modules beside it are still evidence.
         """
@@ -92,7 +92,7 @@ class Outcomes:
         """Make failures of what only looks like a pass or a skip.
 
         Those are an unexpected pass, since what is known to fail is strictly expected; a comparison
-        that failed, though nobody heard of it; and a skip that the tested code decided on.
+        that failed, though nobody heard of it; and a skip that the release decided on.
         """
         excinfo = call.excinfo  # pytest puts another one in the place of unittest's
         report = yield
@@ -113,9 +113,9 @@ class Outcomes:
         excinfo: pytest.ExceptionInfo[BaseException],
     ) -> None:
         folders = _folders_of(self._config)
-        if is_skipped_by_tested(excinfo, folders, self._origin.is_tested):
+        if is_skipped_by_package(excinfo, folders, self._origin.brings):
             why = wording.of_exception(excinfo.value)
-            _fail(report, f"the tested code raised a skip, which proves nothing: {why}")
+            _fail(report, f"the release raised a skip, which proves nothing: {why}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the report of a phase until the probe is over."""

@@ -1,4 +1,4 @@
-"""Whose decision a skip was: a probe's, or that of the code it tests, which proves nothing."""
+"""Whose decision a skip was: the project's, or the release's, which proves nothing."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 
 
-def is_skipped_by_tested(
-    excinfo: pytest.ExceptionInfo[Any], probes: Iterable[Path], is_tested: Callable[[Path], bool]
+def is_skipped_by_package(
+    excinfo: pytest.ExceptionInfo[Any], probes: Iterable[Path], is_packages: Callable[[Path], bool]
 ) -> bool:
-    """Tell whether tested code, which a probe has called, raised the exception of a skip.
+    """Tell whether the package under test raised the exception of a skip when a probe called it.
 
-    A mark or a decorator of the tested package is the probe's own choice: no probe runs yet when it
-    skips.
+    A mark or a decorator of the package is the probe's own choice: no probe runs yet when it skips.
+    What helpers of the project decide, in the subject, too, is the project's choice.
 
     Args:
         excinfo: what ended a probe, or the import of a module of probes.
         probes: the folders of the probes.
-        is_tested: tells whether a file is the package's under test or the subject's.
+        is_packages: tells whether a file is one of the package's.
     """
     if not isinstance(excinfo.value, _SKIPS):
         return False
     folders = set(probes)
-    by_probe = by_tested = False
+    by_probe = by_package = False
     for frame, _ in traceback.walk_tb(excinfo.tb):
         file = Path(frame.f_code.co_filename)
-        if is_tested(file):
-            by_tested = by_probe
+        if is_packages(file):
+            by_package = by_probe
         elif not folders.isdisjoint(file.parents):
-            by_probe, by_tested = True, False
-    return by_tested
+            by_probe, by_package = True, False
+    return by_package
