@@ -21,7 +21,7 @@ import sys
 import uuid
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import nox
@@ -31,17 +31,15 @@ from torchfloor.errors import StorageError, TorchfloorError, unfinished
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
 from torchfloor.output import open_output, printable
-from torchfloor.publish import publish_records, published_report, render_documents, write_document
-from torchfloor.records import read_records, write_atomically
+from torchfloor.publishing import Documents, define_docs, define_publish
+from torchfloor.records import write_atomically
 from torchfloor.scouting import define_scouting
 from torchfloor.selection import tag_cells
-from torchfloor.static import publish_static
 from torchfloor.storage import Storage
 from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:
     from torchfloor.plan import Cell, Plan
-    from torchfloor.report.model import Report
 
 __all__ = ["Documents", "define"]
 
@@ -54,13 +52,6 @@ _TAGS = ("-t", "--tag", "--tags")
 _INTERRUPTED = 130
 _MOST_JOBS = 4
 """More cells at a time would wait for the network and the disk."""
-
-
-class Documents(Protocol):
-    """Renders documents of the project's own; see `define`."""
-
-    def __call__(self, *, checking: bool) -> dict[Path, str]:
-        """Return the text that each file should have."""
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -106,7 +97,7 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
     except TorchfloorError as error:
         _define_broken(unfinished(error), "plan", "compat", "publish", "docs", "floor", "canary")
         return
-    _define_docs(workspace, documents)
+    define_docs(workspace, documents)
     try:
         plan = workspace.plan(pinned=is_part, refresh="--refresh" in sys.argv and not is_part)
     except TorchfloorError as error:
@@ -117,7 +108,7 @@ def define(matrix: str = "matrix.yaml", documents: Documents | None = None) -> N
         atexit.register(_close, workspace)
     _define_plan(workspace, plan)
     _define_compat(workspace, plan)
-    _define_publish(workspace, plan)
+    define_publish(workspace, plan)
     define_scouting(workspace)
 
 
@@ -215,69 +206,6 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     if cell.promised:
         session.error(f"{told} (log: .compat/logs/{cell.id}/)")
     session.warn(f"{told} (below the declared floor, so this fails nothing)")
-
-
-def _define_publish(workspace: Workspace, plan: Plan) -> None:
-    @nox.session(python=False, default=False)
-    def publish(session: nox.Session) -> None:
-        """Move the results into evidence/, COMPATIBILITY.md and README.md."""
-        records, errors = read_records(workspace.records)
-        for error in errors:
-            session.warn(str(error))
-        try:
-            count, notes = publish_records(workspace.matrix, plan, records)
-            for note in (*notes, *publish_static(workspace.matrix, plan.releases)):
-                session.warn(note)
-            for file, text in render_documents(workspace.matrix).items():
-                write_document(file, text)
-        except TorchfloorError as error:
-            session.error(unfinished(error))
-        report = published_report(workspace.matrix)
-        session.log(report.verdict.sentence)
-        published = f"{count} record{'s' if count != 1 else ''} published"
-        session.log(f"{published}; look at the changes, and commit them")
-        _shout(session, report)
-
-
-def _shout(session: nox.Session, report: Report) -> None:
-    """Fail where wheels say something else than what was run."""
-    found = report.timeline.disagreements if report.timeline else ()
-    for line in found:
-        session.warn(f"DISAGREEMENT of wheel and run: {line}")
-    if found:
-        what = "what wheels say and what was run disagree"
-        hint = "a stub, a probe or the reading of wheels is wrong: find out which"
-        session.error(f"{what} in {len(found)} point{'s' if len(found) != 1 else ''}; {hint}")
-
-
-def _define_docs(workspace: Workspace, documents: Documents | None) -> None:
-    @nox.session(python=False, default=False)
-    def docs(session: nox.Session) -> None:
-        """Render the documents from the published evidence anew; `-- --check` only compares."""
-        checking = "--check" in session.posargs
-        try:
-            rendered = render_documents(workspace.matrix)
-            report = published_report(workspace.matrix)
-            if documents is not None:
-                rendered |= documents(checking=checking)
-        except TorchfloorError as error:
-            session.error(unfinished(error))
-        differing = [file for file, text in rendered.items() if not _equals(file, text)]
-        if checking and differing:
-            names = " and ".join(file.name for file in differing)
-            verb = "differs" if len(differing) == 1 else "differ"
-            hint = "run `nox -s docs` and commit the result"
-            session.error(f"{names} {verb} from what the evidence says; {hint}")
-        for file in differing:
-            write_document(file, rendered[file])
-            session.log(f"rendered {file.name}")
-        if workspace.matrix.names and report.timeline is None:
-            session.warn("no timeline of the matrix's names is published: run `nox -s publish`")
-        _shout(session, report)
-
-
-def _equals(file: Path, text: str) -> bool:
-    return file.exists() and file.read_text("utf-8") == text
 
 
 def _close(workspace: Workspace) -> None:
