@@ -37,6 +37,7 @@ __all__ = [
 _FILENAME = re.compile(r"[A-Za-z0-9._+!-]+")
 _URL = re.compile(r"https?://[!#%-~]+")
 """No blank, no line break, no `${VARIABLE}`: it becomes a line of a requirements file."""
+_LONGEST_VERSION = 64
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _METADATA_BYTES = 2**20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError)
@@ -209,7 +210,9 @@ def _installable(files: list[Wheel]) -> list[Wheel]:
 def _is_of(package: str, filename: str) -> bool:
     parse = parse_wheel_filename if filename.endswith(".whl") else parse_sdist_filename
     try:
-        own = parse(filename)[0] == canonicalize_name(package)
+        name, version, *_ = parse(filename)
+        # A version becomes part of a cell's identifier, and so of the names of its files.
+        is_release = name == canonicalize_name(package) and len(str(version)) <= _LONGEST_VERSION
     except ValueError:  # as it says of names that are none, and Python of numbers without end
         return False
-    return own and _FILENAME.fullmatch(filename) is not None
+    return is_release and _FILENAME.fullmatch(filename) is not None

@@ -184,7 +184,8 @@ def test_a_file_name_that_is_more_than_a_name_is_passed_over(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = json.loads(JSON)
-    names = ("some_dep-1.0-py3-none-any.<b>.whl", "some_dep-1.0-py3-none-any|x.whl")
+    endless = f"some_dep-1.{'9' * 100}-py3-none-any.whl"
+    names = ("some_dep-1.0-py3-none-any.<b>.whl", "some_dep-1.0-py3-none-any|x.whl", endless)
     page["files"] = [page["files"][0] | {"filename": name} for name in names]
     kind = "application/vnd.pypi.simple.v1+json"
     monkeypatch.setitem(PAGES, "/odd-names/some-dep/", (200, kind, json.dumps(page)))
