@@ -37,6 +37,9 @@ CELLS = (
     make_cell("1.1"),
 )
 BAD = CELLS[-1].id
+CUDA = CELLS[2].id
+A4 = 794
+"""Pixels across a sheet."""
 MANY = tuple(make_cell(f"1.{n}", flavour) for n in range(2500) for flavour in ("cpu", "cuda"))
 
 
@@ -153,6 +156,31 @@ def test_cells_are_filtered_by_outcome_path_and_text(page: Page) -> None:
     assert shown(page) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "cells"),
+    [
+        ("no CUDA device", [CUDA]),  # a reason, which stands in the cell's story alone
+        ("not-run", [CUDA]),
+        ("compatible", [CELLS[0].id, CELLS[1].id]),
+        ("incompat", [BAD]),
+        ("1.1", [BAD]),
+        (f"{BAD} cuda", []),
+    ],
+)
+def test_what_is_looked_for_is_a_cells_own_from_the_beginning_of_words(
+    page: Page, words: str, cells: list[str]
+) -> None:
+    page.get_by_label("Find").fill(words)
+    found = f"{len(cells)} of 4 cells"
+    assert page.locator("[role=status]").inner_text() == found
+
+
+def test_a_link_that_is_no_text_opens_nothing(page: Page, address: str) -> None:
+    page.goto(f"{address}#100%")
+    page.reload()
+    assert shown(page) == ["1.1", "1.0", "0.9"]
+
+
 def test_a_link_opens_its_cell(page: Page, address: str) -> None:
     page.goto(f"{address}#{BAD}")
     dialog = page.get_by_role("dialog", name=BAD)
@@ -217,6 +245,31 @@ def test_paper_has_the_releases_and_no_controls(page: Page) -> None:
     assert shown(page) == ["1.1", "1.0", "0.9"]
     assert not page.locator(".filters").is_visible()
     assert page.pdf().startswith(b"%PDF")
+
+
+def test_an_open_cell_is_on_paper_a_part_of_the_page_and_fits(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": A4, "height": 1000})
+    page.goto(f"{address}#{BAD}")
+    page.get_by_role("dialog", name=BAD).get_by_role("heading", name="Environment").wait_for()
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert not page.locator("dialog, main").first.is_visible()
+    paper = page.locator("article.paper")
+    for part in (BAD, "Provenance", "Packages", "End of the log"):
+        assert paper.get_by_text(part, exact=True).first.is_visible(), part
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("article.paper").count() == 0
+    page.emulate_media(media="screen")
+    assert page.get_by_role("dialog", name=BAD).is_visible()
+
+
+def test_tables_that_are_folded_away_fit_on_paper(page: Page) -> None:
+    page.set_viewport_size({"width": A4, "height": 1000})
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.get_by_role("table", name="Interface by release").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= A4
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -15,7 +15,8 @@ from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_recor
 
 from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio, RawMatch
 from torchfloor.report.badge import render_badge
-from torchfloor.report.charts import THEMES, draw_chart
+from torchfloor.report.charts import THEMES, draw_chart, draw_strip
+from torchfloor.report.grid import Grid
 from torchfloor.report.html import render_html, render_site
 from torchfloor.report.model import Evidence, make_report
 from torchfloor.report.names import Observed, Stretch, join_releases
@@ -330,6 +331,14 @@ def test_names_are_told_by_stretches_of_releases_as_read_and_as_run() -> None:
             (Observed("agrees", "1.1", disagrees=False),),
         ),
     ]
+
+
+def test_what_would_be_cut_to_the_same_words_is_told_from_where_it_differs() -> None:
+    shared = "dep::fast(Tensor[] and_a_name_that_is_longer_than_any_band"
+    grid = Grid(("1.0", "1.1", "1.2"), (("schema", (f"{shared} a)", f"{shared} b)", "else")),))
+    drawn = draw_strip(grid, "facts")
+    assert f"<title>{shared} b)</title>" in drawn
+    assert ">…b)</text>" in drawn
 
 
 def test_the_page_shows_names_as_a_strip_and_a_table_with_headers() -> None:

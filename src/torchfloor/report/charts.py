@@ -7,6 +7,7 @@ and importing one would take longer than all the rest, for every user of the har
 from __future__ import annotations
 
 import math
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from torchfloor.output import printable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torchfloor.report.grid import Grid
     from torchfloor.report.series import Chart, Panel, Series
 
-__all__ = ["THEMES", "draw_chart", "draw_panels", "draw_strip"]
+__all__ = ["DOTS", "THEMES", "draw_chart", "draw_panels", "draw_strip"]
 
 THEMES = {
     "light": {
@@ -39,7 +40,9 @@ _ACROSS = 3
 _LABELS = 16
 _LETTER = 6.3
 """About the width of a letter."""
-_STYLES = 4
+DOTS = ("h0", "h0", "m-3 2.5h6l-3 -5.5z", "m0 -3.5l3.5 3.5l-3.5 3.5l-3.5 -3.5z")
+"""The mark of each line: round, square (both by the end of a stroke), a triangle and a diamond."""
+_STYLES = len(DOTS)
 
 
 def draw_panels(chart: Chart) -> list[str]:
@@ -118,16 +121,29 @@ def _bands(texts: Sequence[str], step: float) -> list[dict[str, Any]]:
     """Join neighbours that say the same; each change has the other colour."""
     starts = [n for n, text in enumerate(texts) if n == 0 or texts[n - 1] != text]
     ends = [*starts[1:], len(texts)]
-    return [
-        {
-            "left": _short(start * step),
-            "width": _short((end - start) * step - 2),
-            "told": printable(texts[start]) or "–",
-            "label": _fit(printable(texts[start]) or "–", (end - start) * step - 12),
-            "odd": number % 2,
-        }
-        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
-    ]
+    bands: list[dict[str, Any]] = []
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        told, width = printable(texts[start]) or "–", (end - start) * step - 12
+        label = _fit(told, width)
+        if bands and label.endswith("…") and label[:-1] == bands[-1]["label"][: len(label) - 1]:
+            label = _fit(_differing(told, bands[-1]["told"]), width)
+        bands.append(
+            {
+                "left": _short(start * step),
+                "width": _short((end - start) * step - 2),
+                "told": told,
+                "label": label,
+                "odd": number % 2,
+            }
+        )
+    return bands
+
+
+def _differing(text: str, before: str) -> str:
+    """Leave out what a text begins with like the one before, up to the word that differs."""
+    pairs = zip(text, before, strict=False)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return f"…{text[text.rfind(' ', 0, same) + 1 :]}" if same else text
 
 
 def _fit(text: str, width: float) -> str:
@@ -142,9 +158,14 @@ def _legend(chart: Chart, width: int) -> list[dict[str, Any]]:
         taken = 60 + len(name) * _LETTER
         if entries and left + taken > width:
             left, top = 10.0, top + 20
-        entries.append({"left": _short(left), "top": top, "name": name, "number": number % _STYLES})
+        entries.append({"left": _short(left), "top": top, "name": name, **_styled(number)})
         left += taken
     return entries
+
+
+def _styled(number: int) -> dict[str, Any]:
+    """Return how the line of a number looks: its class, and the mark on it."""
+    return {"number": number % _STYLES, "dot": DOTS[number % _STYLES]}
 
 
 def _style(theme: str) -> str:
@@ -172,6 +193,7 @@ def _place(chart: Chart, panel: Panel) -> dict[str, Any]:
 
 def _trace(chart: Chart, series: Series, across: Sequence[float], scale: _Scale) -> dict[str, Any]:
     """Draw medians as a line with dots, and the middle half around each as a bar."""
+    style = _styled(chart.names.index(series.name))
     places = [
         (_short(x), *map(scale.height, (value.median, value.high, value.low)))
         for x, value in zip(across, series.values, strict=True)
@@ -179,9 +201,9 @@ def _trace(chart: Chart, series: Series, across: Sequence[float], scale: _Scale)
     ]
     return {
         "name": printable(series.name),
-        "number": chart.names.index(series.name) % _STYLES,
+        **style,
         "line": f"M{'L'.join(f'{x:g} {y:g}' for x, y, _, _ in places)}",
-        "dots": "".join(f"M{x:g} {y:g}h0" for x, y, _, _ in places),
+        "dots": "".join(f"M{x:g} {y:g}{style['dot']}" for x, y, _, _ in places),
         "spread": "".join(f"M{x:g} {high:g}V{low:g}" for x, _, high, low in places if high != low),
     }
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 from torchfloor.garbage import uncollected
 from torchfloor.report.badge import make_badge, render_badge
 from torchfloor.report.changes import ALIKE, tell_compared, tell_more
-from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
+from torchfloor.report.charts import DOTS, THEMES, draw_chart, draw_panels, draw_strip
 from torchfloor.report.grid import Grid
 from torchfloor.report.model import LEFT_OUT, Evidence, Report, make_report
 from torchfloor.report.names import join_releases, lay_side_by_side
@@ -109,6 +109,7 @@ def render_html(evidence: Evidence, report: Report) -> str:
         parts=_parts(report),
         paths=sorted({row.path for row in report.rows} - {""}),
         charts=[_figure(chart) for chart in make_charts(report, evidence.records)],
+        dots=DOTS,
         strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
         if report.signatures.rows
         else "",

@@ -8,6 +8,18 @@ const make = (tag, text, attributes = {}) => {
   return element;
 };
 
+// What is looked for is the beginning of words, or it would find compatible in incompatible.
+const plain = (text) => ` ${text.toLowerCase().replace(/[^\p{L}\p{N}.+×]+/gu, " ").trim()}`;
+
+function textOf(cell, release) {
+  const texts = [release, cell.id, cell.textContent, cell.dataset.more || ""];
+  let next = cell.nextElementSibling;
+  for (; next && !next.classList.contains("first"); next = next.nextElementSibling) {
+    texts.push(next.textContent);
+  }
+  return plain(texts.join(" "));
+}
+
 // The matrix: a row is shown if one of its cells is; the first of very many are shown first.
 const LIMIT = 100;
 const rows = all(".matrix tbody tr:not(.part)").map((element) => ({
@@ -15,7 +27,7 @@ const rows = all(".matrix tbody tr:not(.part)").map((element) => ({
   cells: all("td[data-chunk]", element).map((cell) => ({
     outcome: cell.dataset.outcome,
     path: cell.dataset.path,
-    text: `${element.textContent} ${cell.id}`.toLowerCase(),
+    text: textOf(cell, element.firstElementChild.textContent),
   })),
 }));
 const parts = all(".matrix tbody");
@@ -28,7 +40,7 @@ const status = document.querySelector(".shown");
 let limit = LIMIT;
 
 function filter() {
-  const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = find.value.split(/\s+/).map(plain).filter((word) => word.trim());
   const outcomes = buttons.filter((b) => b.ariaPressed === "true").map((b) => b.dataset.outcome);
   const fits = (cell) =>
     (!outcomes.length || outcomes.includes(cell.outcome)) &&
@@ -137,8 +149,16 @@ function summary(row) {
   return [told, facts];
 }
 
+function asked() {
+  try {
+    return document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  } catch {
+    return null; // a % that begins no letter
+  }
+}
+
 async function show() {
-  const cell = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const cell = asked();
   if (!cell || !cell.dataset.chunk) {
     if (dialog.open) dialog.close();
     return;
@@ -170,14 +190,21 @@ dialog.addEventListener("close", () => {
   link?.focus({ preventScroll: true });
 });
 
-// On paper: everything that fits the filter, and the tables that are folded away.
+// On paper: everything that fits the filter, and the tables that are folded away; or the cell that
+// is open, as a part of the page: what stands above the page would end with the first sheet.
 let folded = [];
+const paper = make("article", undefined, { class: "paper" });
 addEventListener("beforeprint", () => {
-  folded = all("main details:not([open]), dialog[open] details:not([open])");
+  if (dialog.open) {
+    paper.replaceChildren(make("h2", title.textContent), story.cloneNode(true));
+    document.body.append(paper);
+  }
+  folded = all("main details:not([open]), .paper details:not([open])");
   for (const each of folded) each.open = true;
   if (limit !== Infinity) { limit = Infinity; filter(); }
 });
 addEventListener("afterprint", () => {
+  paper.remove();
   for (const each of folded) each.open = false;
   limit = LIMIT;
   filter();
