@@ -94,7 +94,7 @@ class Environment(msgspec.Struct, frozen=True):
     packages: dict[str, str]
 
 
-class Probe(msgspec.Struct, frozen=True):
+class Probe(msgspec.Struct, frozen=True, gc=False):
     """One probe's result."""
 
     probe: str
@@ -105,7 +105,7 @@ class Probe(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class PathSeen(msgspec.Struct, frozen=True):
+class PathSeen(msgspec.Struct, frozen=True, gc=False):
     """Which implementation served a subject, observed from outside."""
 
     subject: str
@@ -114,7 +114,7 @@ class PathSeen(msgspec.Struct, frozen=True):
     operators: tuple[str, ...]
 
 
-class Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """Results against a reference, per subject, capability and dtype.
 
     Attributes:
@@ -145,7 +145,7 @@ class Match(msgspec.Struct, frozen=True):
         return _excess(self.error, self.tolerance)
 
 
-class RawMatch(msgspec.Struct, frozen=True):
+class RawMatch(msgspec.Struct, frozen=True, gc=False):
     """The same for the unguarded operator, for information."""
 
     subject: str
@@ -163,7 +163,7 @@ class RawMatch(msgspec.Struct, frozen=True):
         return _excess(self.error, self.tolerance)
 
 
-class Note(msgspec.Struct, frozen=True):
+class Note(msgspec.Struct, frozen=True, gc=False):
     """A fact about a subject that is no number, such as an operator's signature."""
 
     subject: str
@@ -171,7 +171,7 @@ class Note(msgspec.Struct, frozen=True):
     value: str
 
 
-class Timing(msgspec.Struct, frozen=True):
+class Timing(msgspec.Struct, frozen=True, gc=False):
     """pytest-benchmark's statistics of one call, in seconds, single-threaded."""
 
     name: str
@@ -182,7 +182,7 @@ class Timing(msgspec.Struct, frozen=True):
     iqr: float
 
 
-class Ratio(msgspec.Struct, frozen=True):
+class Ratio(msgspec.Struct, frozen=True, gc=False):
     """Time of a candidate over a baseline's, from interleaved rounds.
 
     Attributes:
