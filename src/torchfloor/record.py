@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -32,6 +33,7 @@ __all__ = [
     "Timing",
     "schema",
     "unexpected_mismatch",
+    "version_of",
 ]
 
 SCHEMA: Final = 2
@@ -271,16 +273,26 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Refuse a release that is no version (msgspec turns the error into its own)."""
-        Version(self.release)
+        version_of(self.release)
 
     @property
     def version(self) -> Version:
         """The release, comparable."""
-        return Version(self.release)
+        return version_of(self.release)
 
     def path_of(self, subject: str) -> str:
         """Return the path that served a subject, or empty if none was observed."""
         return next((seen.path for seen in self.paths if seen.subject == subject), "")
+
+
+@lru_cache(maxsize=2**14)
+def version_of(release: str) -> Version:
+    """Return a release, comparable: made once, since thousands of records are asked for theirs.
+
+    Raises:
+        InvalidVersion: If it is no version.
+    """
+    return Version(release)
 
 
 def unexpected_mismatch(matches: Iterable[Match], probes: Iterable[Probe]) -> Match | None:

@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
-from packaging.version import Version
 
 from torchfloor.garbage import uncollected
+from torchfloor.record import version_of
 from torchfloor.report.badge import make_badge, render_badge
 from torchfloor.report.changes import ALIKE, tell_compared, tell_more
 from torchfloor.report.charts import THEMES, draw_chart, draw_panels, draw_strip
@@ -186,7 +186,7 @@ def _parts(report: Report) -> list[tuple[bool, list[dict[str, Any]]]]:
     """Sort cells into the lines of the matrix, newest release first, at the floor in two."""
     lines: list[dict[str, Any]] = []
     chunk = {row.cell: n // CHUNK for n, row in enumerate(report.rows)}
-    newest_first = sorted(report.rows, key=lambda row: Version(row.release), reverse=True)
+    newest_first = sorted(report.rows, key=lambda row: version_of(row.release), reverse=True)
     for (release, promised), group in groupby(
         newest_first, key=lambda row: (row.release, row.promised)
     ):
