@@ -71,8 +71,9 @@ def render_charts(evidence: Evidence, report: Report) -> dict[str, str]:
         The text of each file, by its name; the same for the same evidence.
     """
     files = {"badge.json": render_badge(report)}
+    charts = make_charts(report, evidence.records)
     for theme in THEMES:
-        for chart in make_charts(report, evidence.records):
+        for chart in charts:
             files[f"{chart.name}-{theme}.svg"] = draw_chart(chart, theme)
         if report.signatures.rows:
             files[f"interface-{theme}.svg"] = draw_strip(
