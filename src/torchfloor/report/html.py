@@ -20,7 +20,7 @@ from torchfloor.report.model import LEFT_OUT, Evidence, Report, make_report
 from torchfloor.report.names import join_releases, lay_side_by_side
 from torchfloor.report.packed import CHUNK, pack
 from torchfloor.report.series import make_charts
-from torchfloor.report.story import tell_stories
+from torchfloor.report.story import tell_parts
 from torchfloor.report.template import TEMPLATES, environment
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def render_html(evidence: Evidence, report: Report) -> str:
         strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
         if report.signatures.rows
         else "",
-        chunks=list(pack(tell_stories(report.rows, evidence.records))),
+        chunks=list(pack(tell_parts(report.rows, evidence.records))),
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704 - our own
         style_hash=_hash(style),
