@@ -305,8 +305,10 @@ def unexpected_mismatch(matches: Iterable[Match], probes: Iterable[Probe]) -> Ma
     Returns:
         The first failed match of a probe that passed, or of none that is known; or None.
     """
+    failed = [match for match in matches if not match.passed]
+    if not failed:
+        return None
     told = {probe.probe for probe in probes if probe.outcome != "passed"}
-    failed = (match for match in matches if not match.passed)
     return next((m for m in failed if not m.failed or set(m.failed) - told), None)
 
 
