@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from torchfloor.report.model import LEFT_OUT
-from torchfloor.report.row import Row, show_number
+from torchfloor.report.row import Row, show_numbers
 from torchfloor.space import in_bytes
 
 if TYPE_CHECKING:
@@ -166,20 +166,21 @@ def _matches(record: Record) -> _Sides:
         [match.capability for match in record.matches],
         [match.subject for match in record.matches],
         [match.dtype for match in record.matches],
-        [show_number(match.error) for match in record.matches],
+        show_numbers([match.error for match in record.matches]),
         _tolerances(tuple([match.tolerance for match in record.matches])),
         ["passed" if match.passed else "failed" for match in record.matches],
     )
 
 
 def _raw(record: Record) -> _Sides:
+    errors = show_numbers([entry.error for entry in record.raw])
     return _sides(
         [entry.capability for entry in record.raw],
         [entry.dtype for entry in record.raw],
         [entry.verdict for entry in record.raw],
         [
-            show_number(entry.error) if entry.verdict in {"right", "wrong"} else ""
-            for entry in record.raw
+            error if entry.verdict in {"right", "wrong"} else ""
+            for entry, error in zip(record.raw, errors, strict=True)
         ],
         _tolerances(tuple([entry.tolerance for entry in record.raw])),
         [entry.message for entry in record.raw],
@@ -188,7 +189,7 @@ def _raw(record: Record) -> _Sides:
 
 @lru_cache(maxsize=_WAYS)
 def _tolerances(numbers: tuple[float, ...]) -> tuple[str, ...]:
-    return tuple(map(show_number, numbers))
+    return tuple(show_numbers(numbers))
 
 
 def _probes(record: Record) -> _Sides:
