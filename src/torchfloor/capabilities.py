@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ["capabilities_of", "worst_of"]
 
-_SEVERITY = ("wrong", "refused", "missing", "right")
+_DECIDING = ("skipped", "passed", "failed")
+"""Outcomes of probes; of a capability, the last of them counts."""
+_WORDS = {"skipped": "not testable", "passed": "yes", "failed": "no"}
+_SEVERITY = {"right": 0, "missing": 1, "refused": 2, "wrong": 3}
 
 
 def capabilities_of(record: Record) -> dict[str, str]:
@@ -20,22 +23,20 @@ def capabilities_of(record: Record) -> dict[str, str]:
     Returns:
         `yes`, `no` or `not testable` for each, in the probes' order.
     """
-    found: dict[str, set[str]] = {}
+    found: dict[str, str] = {}
     for probe in record.probes:
-        if probe.capability:
-            found.setdefault(probe.capability, set()).add(probe.outcome)
-    return {name: _sum_up(outcomes) for name, outcomes in found.items()}
-
-
-def _sum_up(outcomes: set[str]) -> str:
-    if "failed" in outcomes:
-        return "no"
-    return "yes" if "passed" in outcomes else "not testable"
+        known = found.get(probe.capability)
+        if probe.outcome != known:  # as few do: a capability has many probes
+            found[probe.capability] = max(known or "skipped", probe.outcome, key=_DECIDING.index)
+    return {name: _WORDS[outcome] for name, outcome in found.items() if name}
 
 
 def worst_of(raw: Sequence[RawMatch]) -> dict[str, RawMatch]:
     """Find for each capability the worst the unguarded operator did, in the probes' order."""
-    worst: dict[str, RawMatch] = {}
-    for entry in sorted(raw, key=lambda e: (_SEVERITY.index(e.verdict), -e.excess)):
-        worst.setdefault(entry.capability, entry)
-    return {entry.capability: worst[entry.capability] for entry in raw}
+    worst: dict[str, tuple[int, float, RawMatch]] = {}
+    for entry in raw:
+        severity, excess = _SEVERITY[entry.verdict], entry.excess
+        known = worst.get(entry.capability)
+        if known is None or (severity, excess) > known[:2]:
+            worst[entry.capability] = (severity, excess, entry)
+    return {capability: entry for capability, (_, _, entry) in worst.items()}

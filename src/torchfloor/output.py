@@ -75,7 +75,7 @@ def printable(text: str) -> str:
     Returns:
         Text that neither a terminal nor a page can mistake for an order; its lines are kept.
     """
-    if text.isprintable():
+    if text.isprintable() or text.replace("\n", "").replace("\t", "").isprintable():
         return text
     text = _SEQUENCE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     return "".join(

@@ -13,8 +13,8 @@ from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.plan import Plan, is_cell_name
 from torchfloor.provenance import Inputs
 from torchfloor.records import (
-    NO_RECORDS,
     read_records,
+    record_files,
     storing,
     sweep_unfinished,
     write_atomically,
@@ -173,15 +173,11 @@ def _by_reason(reasons: Mapping[str, str]) -> list[str]:
 
 def _not_planned(matrix: Matrix, plan: Plan) -> tuple[list[Path], list[Path]]:
     """List the files of evidence/ of no planned cell: our records, and what is not ours."""
-    files = [file for file in _files(matrix) if plan.cell(file.stem) is None]
+    every = record_files(matrix.root / "evidence")
+    files = [file for file in every if plan.cell(file.stem) is None]
     earlier = earlier_plan(matrix) if files else None
     ours = [file for file in files if _is_ours(file, matrix, earlier)]
     return ours, [file for file in files if file not in ours]
-
-
-def _files(matrix: Matrix) -> list[Path]:
-    files = sorted((matrix.root / "evidence").glob("*.json"))
-    return [file for file in files if file.name not in NO_RECORDS and file.name[0] != "."]
 
 
 def _is_ours(file: Path, matrix: Matrix, plan: Plan | None) -> bool:

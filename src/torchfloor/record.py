@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import inspect
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -32,6 +33,7 @@ __all__ = [
     "Timing",
     "schema",
     "unexpected_mismatch",
+    "version_of",
 ]
 
 SCHEMA: Final = 2
@@ -94,7 +96,7 @@ class Environment(msgspec.Struct, frozen=True):
     packages: dict[str, str]
 
 
-class Probe(msgspec.Struct, frozen=True):
+class Probe(msgspec.Struct, frozen=True, gc=False):
     """One probe's result."""
 
     probe: str
@@ -105,7 +107,7 @@ class Probe(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class PathSeen(msgspec.Struct, frozen=True):
+class PathSeen(msgspec.Struct, frozen=True, gc=False):
     """Which implementation served a subject, observed from outside."""
 
     subject: str
@@ -114,7 +116,7 @@ class PathSeen(msgspec.Struct, frozen=True):
     operators: tuple[str, ...]
 
 
-class Match(msgspec.Struct, frozen=True):
+class Match(msgspec.Struct, frozen=True, gc=False):
     """Results against a reference, per subject, capability and dtype.
 
     Attributes:
@@ -145,7 +147,7 @@ class Match(msgspec.Struct, frozen=True):
         return _excess(self.error, self.tolerance)
 
 
-class RawMatch(msgspec.Struct, frozen=True):
+class RawMatch(msgspec.Struct, frozen=True, gc=False):
     """The same for the unguarded operator, for information."""
 
     subject: str
@@ -163,7 +165,7 @@ class RawMatch(msgspec.Struct, frozen=True):
         return _excess(self.error, self.tolerance)
 
 
-class Note(msgspec.Struct, frozen=True):
+class Note(msgspec.Struct, frozen=True, gc=False):
     """A fact about a subject that is no number, such as an operator's signature."""
 
     subject: str
@@ -171,7 +173,7 @@ class Note(msgspec.Struct, frozen=True):
     value: str
 
 
-class Timing(msgspec.Struct, frozen=True):
+class Timing(msgspec.Struct, frozen=True, gc=False):
     """pytest-benchmark's statistics of one call, in seconds, single-threaded."""
 
     name: str
@@ -182,7 +184,7 @@ class Timing(msgspec.Struct, frozen=True):
     iqr: float
 
 
-class Ratio(msgspec.Struct, frozen=True):
+class Ratio(msgspec.Struct, frozen=True, gc=False):
     """Time of a candidate over a baseline's, from interleaved rounds.
 
     Attributes:
@@ -271,16 +273,26 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __post_init__(self) -> None:
         """Refuse a release that is no version (msgspec turns the error into its own)."""
-        Version(self.release)
+        version_of(self.release)
 
     @property
     def version(self) -> Version:
         """The release, comparable."""
-        return Version(self.release)
+        return version_of(self.release)
 
     def path_of(self, subject: str) -> str:
         """Return the path that served a subject, or empty if none was observed."""
         return next((seen.path for seen in self.paths if seen.subject == subject), "")
+
+
+@lru_cache(maxsize=2**14)
+def version_of(release: str) -> Version:
+    """Return a release, comparable: made once, since thousands of records are asked for theirs.
+
+    Raises:
+        InvalidVersion: If it is no version.
+    """
+    return Version(release)
 
 
 def unexpected_mismatch(matches: Iterable[Match], probes: Iterable[Probe]) -> Match | None:
@@ -293,8 +305,10 @@ def unexpected_mismatch(matches: Iterable[Match], probes: Iterable[Probe]) -> Ma
     Returns:
         The first failed match of a probe that passed, or of none that is known; or None.
     """
+    failed = [match for match in matches if not match.passed]
+    if not failed:
+        return None
     told = {probe.probe for probe in probes if probe.outcome != "passed"}
-    failed = (match for match in matches if not match.passed)
     return next((m for m in failed if not m.failed or set(m.failed) - told), None)
 
 

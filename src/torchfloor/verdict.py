@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +10,7 @@ import msgspec
 from packaging.version import Version
 
 from torchfloor.output import printable
-from torchfloor.record import Outcome, Record
+from torchfloor.record import Outcome, Record, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,7 +57,7 @@ class Standing(msgspec.Struct, frozen=True):
     @property
     def version(self) -> Version:
         """The release, comparable."""
-        return Version(self.release)
+        return version_of(self.release)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -217,7 +218,7 @@ def _units(plan: Plan, releases: Iterable[Version]) -> list[Version]:
     """Reduce releases to what the sample promises to cover: themselves, or their minors."""
     if plan.sample == "all":
         return sorted(set(releases))
-    return sorted({Version(f"{release.major}.{release.minor}") for release in releases})
+    return sorted({version_of(f"{release.major}.{release.minor}") for release in releases})
 
 
 def _gaps(plan: Plan, state: dict[Version, str]) -> list[str]:
@@ -228,7 +229,7 @@ def _gaps(plan: Plan, state: dict[Version, str]) -> list[str]:
     floor = Version(plan.floor)
     known = [release for release, word in state.items() if word in _KNOWING]
     newest = {_units(plan, [release])[0]: release for release in state}  # oldest first
-    wanted = _units(plan, (Version(r) for r in plan.releases if Version(r) >= floor))
+    wanted = _units(plan, (version_of(r) for r in plan.releases if version_of(r) >= floor))
     covered = set(_units(plan, (release for release in known if release >= floor)))
     missing = [
         str(newest[unit] if unit in covered else unit)
@@ -243,7 +244,7 @@ def _gaps(plan: Plan, state: dict[Version, str]) -> list[str]:
 
 def _measured_floor(plan: Plan, state: dict[Version, str]) -> Version | None:
     """Go down from the newest release until one does not work, or a minor was not tested."""
-    known = _units(plan, (Version(release) for release in (*plan.releases, *plan.unfound)))
+    known = _units(plan, (version_of(release) for release in (*plan.releases, *plan.unfound)))
     floor: Version | None = None
     for release in sorted(state, reverse=True):
         if state[release] == "untested":
@@ -256,7 +257,7 @@ def _measured_floor(plan: Plan, state: dict[Version, str]) -> Version | None:
 
 def _skips(plan: Plan, known: Sequence[Version], lower: Version, upper: Version) -> bool:
     low, high = _units(plan, [lower])[0], _units(plan, [upper])[0]
-    return any(low < unit < high for unit in known)
+    return bisect_right(known, low) < bisect_left(known, high)
 
 
 def _status(

@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
-from packaging.version import Version
 
 from torchfloor.garbage import uncollected
+from torchfloor.record import version_of
 from torchfloor.report.badge import make_badge, render_badge
 from torchfloor.report.changes import ALIKE, tell_compared, tell_more
 from torchfloor.report.charts import DOTS, THEMES, draw_chart, draw_panels, draw_strip
@@ -20,7 +20,7 @@ from torchfloor.report.model import LEFT_OUT, Evidence, Report, make_report
 from torchfloor.report.names import join_releases, lay_side_by_side
 from torchfloor.report.packed import CHUNK, pack
 from torchfloor.report.series import make_charts
-from torchfloor.report.story import tell_stories
+from torchfloor.report.story import tell_parts
 from torchfloor.report.template import TEMPLATES, environment
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ def render_charts(evidence: Evidence, report: Report) -> dict[str, str]:
         The text of each file, by its name; the same for the same evidence.
     """
     files = {"badge.json": render_badge(report)}
+    charts = make_charts(report, evidence.records)
     for theme in THEMES:
-        for chart in make_charts(report, evidence.records):
+        for chart in charts:
             files[f"{chart.name}-{theme}.svg"] = draw_chart(chart, theme)
         if report.signatures.rows:
             files[f"interface-{theme}.svg"] = draw_strip(
@@ -113,7 +114,7 @@ def render_html(evidence: Evidence, report: Report) -> str:
         strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
         if report.signatures.rows
         else "",
-        chunks=list(pack(tell_stories(report.rows, evidence.records))),
+        chunks=list(pack(tell_parts(report.rows, evidence.records))),
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704 - our own
         style_hash=_hash(style),
@@ -187,7 +188,7 @@ def _parts(report: Report) -> list[tuple[bool, list[dict[str, Any]]]]:
     """Sort cells into the lines of the matrix, newest release first, at the floor in two."""
     lines: list[dict[str, Any]] = []
     chunk = {row.cell: n // CHUNK for n, row in enumerate(report.rows)}
-    newest_first = sorted(report.rows, key=lambda row: Version(row.release), reverse=True)
+    newest_first = sorted(report.rows, key=lambda row: version_of(row.release), reverse=True)
     for (release, promised), group in groupby(
         newest_first, key=lambda row: (row.release, row.promised)
     ):

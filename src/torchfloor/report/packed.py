@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from torchfloor.report.row import Row
-    from torchfloor.report.story import Story
+    from torchfloor.report.story import Part
 
 __all__ = ["CHUNK", "pack"]
 
@@ -26,44 +27,57 @@ _Lists = list[dict[tuple[str, ...], int]]
 """The headings of a table that was told in several ways, then each of its columns; with places."""
 
 
-def pack(stories: Iterable[Story]) -> Iterator[str]:
+def pack(stories: Iterable[tuple[Row, Iterable[Part]]]) -> Iterator[str]:
     """Pack stories, some at a time.
 
     The records of a matrix differ in their numbers and in little else: what was tested in which
     dtype is the same in most. So tables are turned on their side, and a column stands once.
 
     Args:
-        stories: In the order of the report's rows.
+        stories: Each cell and the parts of its story, in the order of the report's rows.
 
     Yields:
         Base64, which holds nothing that is markup, of the gzipped JSON of `CHUNK` stories: the
         `lists` of each table, by its title; and by cell, its row and its sections, each with its
         title, its text, and its places in these lists.
     """
+    with ThreadPoolExecutor(max_workers=1) as pool:  # which packs while the next are told
+        yield from pool.map(_compress, _chunks(stories))
+
+
+def _chunks(stories: Iterable[tuple[Row, Iterable[Part]]]) -> Iterator[bytes]:
     waiting = iter(stories)
     while chunk := list(islice(waiting, CHUNK)):
-        content = gzip.compress(msgspec.json.encode(_share(chunk)), compresslevel=5, mtime=0)
-        yield base64.b64encode(content).decode()
+        yield msgspec.json.encode(_share(chunk))
 
 
-def _share(stories: Sequence[Story]) -> dict[str, Any]:
+def _compress(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, compresslevel=5, mtime=0)).decode()
+
+
+def _share(stories: Iterable[tuple[Row, Iterable[Part]]]) -> dict[str, Any]:
     known: dict[str, _Lists] = {}
     told = {}
-    for story in stories:
+    for row, parts in stories:
         sections = []
-        for section in story.sections:
-            lists = (section.columns, *zip(*section.rows, strict=True))
-            title = printable(section.title)
+        for part in parts:
+            lists = (part.columns, *part.sides)
+            title = printable(part.title)
             seen = known.setdefault(title, [])
             seen.extend({} for _ in lists[len(seen) :])
             places = [have.setdefault(it, len(have)) for have, it in zip(seen, lists, strict=False)]
-            sections.append((title, printable(section.text), places))
-        told[story.row.cell] = (_shown(story.row), sections)
+            sections.append((title, printable(part.text), places))
+        told[row.cell] = (_shown(row), sections)
     in_order = {
-        title: [[list(map(printable, texts)) for texts in have] for have in seen]
+        title: [[_printable(texts) for texts in have] for have in seen]
         for title, seen in known.items()
     }
     return {"lists": in_order, "stories": told}
+
+
+def _printable(texts: Sequence[str]) -> Sequence[str]:
+    """Make the texts of a column printable, as they are in most: so all are asked at once."""
+    return texts if "".join(texts).isprintable() else [*map(printable, texts)]
 
 
 def _shown(row: Row) -> dict[str, Any]:

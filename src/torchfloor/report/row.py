@@ -10,12 +10,12 @@ import msgspec
 from torchfloor.verdict import Known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torchfloor.record import RawMatch, Record
     from torchfloor.verdict import Standing
 
-__all__ = ["Row", "make_row", "show_number"]
+__all__ = ["Row", "make_row", "show_number", "show_numbers"]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -90,9 +90,16 @@ def _largest_error(record: Record, subject: str) -> str:
 
 def show_number(error: float | None) -> str:
     """Write an error for a reader; None is one without bounds."""
-    if error is None:
-        return "∞"
-    return "%.1e" % error if error else "0"  # noqa: UP031 - of a million numbers, the fastest
+    (text,) = show_numbers([error])
+    return text
+
+
+def show_numbers(errors: Iterable[float | None]) -> list[str]:
+    """Write errors as `show_number` does: of a million, a call for each would take the longest."""
+    return [
+        "%.1e" % error if error else "∞" if error is None else "0"  # noqa: UP031 - the fastest
+        for error in errors
+    ]
 
 
 def _speed(record: Record, subject: str) -> str:

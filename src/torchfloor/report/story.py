@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from torchfloor.report.model import LEFT_OUT
-from torchfloor.report.row import Row, show_number
+from torchfloor.report.row import Row, show_numbers
 from torchfloor.space import in_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torchfloor.record import Identity, Record
 
-__all__ = ["Section", "Story", "tell_stories"]
+__all__ = ["Part", "Section", "Story", "tell_parts", "tell_stories"]
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"))
-_VERDICTS = {True: "passed", False: "failed"}
 _WAYS = 64
-"""Columns that are kept: most cells of a matrix say the same, but for their numbers."""
-_SAID_OF_MATCH = attrgetter("capability", "subject", "dtype", "tolerance", "passed")
-_SAID_OF_RAW = attrgetter("capability", "dtype", "verdict", "tolerance", "message")
+"""Columns of tolerances that are kept: most cells of a matrix have the same."""
+
+
+_Sides = tuple[tuple[str, ...], ...]
+"""A table's columns, as neighbouring cells share them; empty if it has no rows."""
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -40,6 +40,22 @@ class Section(msgspec.Struct, frozen=True):
     title: str
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
+    text: str = ""
+
+
+class Part(NamedTuple):
+    """A section on its side.
+
+    Attributes:
+        title: As the section's.
+        columns: As the section's.
+        sides: The table, column by column.
+        text: As the section's.
+    """
+
+    title: str
+    columns: tuple[str, ...] = ()
+    sides: _Sides = ()
     text: str = ""
 
 
@@ -65,128 +81,148 @@ def tell_stories(rows: Iterable[Row], records: Iterable[Record]) -> Iterator[Sto
     Yields:
         A story for each row, in order.
     """
+    for row, parts in tell_parts(rows, records):
+        yield Story(row, tuple(map(_turn, parts)))
+
+
+def _turn(part: Part) -> Section:
+    return Section(part.title, part.columns, tuple(zip(*part.sides, strict=True)), part.text)
+
+
+def tell_parts(rows: Iterable[Row], records: Iterable[Record]) -> Iterator[tuple[Row, list[Part]]]:
+    """Tell the same stories, column by column.
+
+    Args:
+        rows: As in `tell_stories`.
+        records: As in `tell_stories`.
+
+    Yields:
+        Each row, in order, and the parts of its story.
+    """
     by_cell = {record.cell: record for record in records}
     for row in rows:
-        yield Story(row, tuple(_sections(row, by_cell.get(row.cell))))
+        told = _parts(row, by_cell.get(row.cell))
+        yield row, [part for part in told if part.sides or part.text]
 
 
-def _sections(row: Row, record: Record | None) -> Iterator[Section]:
+def _parts(row: Row, record: Record | None) -> list[Part]:
     told = [] if record is None else [*_failure(record)]
     if row.outcome not in LEFT_OUT:
-        told.append(Section("Run it again", text=f'nox -s "compat({row.cell})" -- --fresh'))
-    told += [] if record is None else [*_evidence(record), *_origin(record)]
-    yield from (section for section in told if section.rows or section.text)
+        told.append(Part("Run it again", text=f'nox -s "compat({row.cell})" -- --fresh'))
+    return told if record is None else [*told, *_evidence(record), *_origin(record)]
 
 
-def _failure(record: Record) -> list[Section]:
+def _failure(record: Record) -> list[Part]:
     failure = record.failure
     if failure is None:
         return []
-    facts = (("stage", failure.stage), ("message", failure.message))
-    return [Section("What went wrong", rows=facts), Section("End of the log", text=failure.log)]
+    facts = (("stage", "message"), (failure.stage, failure.message))
+    return [Part("What went wrong", sides=facts), Part("End of the log", text=failure.log)]
 
 
-def _evidence(record: Record) -> list[Section]:
+def _evidence(record: Record) -> list[Part]:
     """Show what the probes found, and where."""
     baseline = record.ratios[0].baseline if record.ratios else ""
     timings = ("input", "call", "median", "fastest", "middle half", "rounds")
     return [
-        Section("Environment", rows=_environment(record)),
-        Section(
+        Part("Environment", sides=_environment(record)),
+        Part(
             "Capabilities",
             ("capability", "call", "dtype", "largest error", "tolerance", "result"),
             _matches(record),
         ),
-        Section(
+        Part(
             f"Time / {baseline}",
             ("input", "call", "median", "middle half", "time"),
             _ratios(record),
         ),
-        Section("Timings, single-threaded", timings, _timings(record)),
-        Section("Paths", ("call", "path", "entry points", "operators"), _paths(record)),
-        Section(
+        Part("Timings, single-threaded", timings, _timings(record)),
+        Part("Paths", ("call", "path", "entry points", "operators"), _paths(record)),
+        Part(
             "The unguarded operator",
             ("capability", "dtype", "verdict", "largest error", "tolerance", "message"),
             _raw(record),
         ),
-        Section("Probes that did not pass", ("probe", "outcome", "message"), _probes(record)),
-        Section("Its interface", rows=tuple((note.key, note.value) for note in record.notes)),
+        Part("Probes that did not pass", ("probe", "outcome", "message"), _probes(record)),
+        Part("Its interface", sides=_notes(record)),
     ]
 
 
-def _paths(record: Record) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (seen.subject, seen.path, ", ".join(seen.entry_points), ", ".join(seen.operators))
-        for seen in record.paths
+def _sides(*columns: Sequence[str]) -> _Sides:
+    return tuple(map(tuple, columns)) if columns[0] else ()
+
+
+def _paths(record: Record) -> _Sides:
+    return _sides(
+        [seen.subject for seen in record.paths],
+        [seen.path for seen in record.paths],
+        [", ".join(seen.entry_points) for seen in record.paths],
+        [", ".join(seen.operators) for seen in record.paths],
     )
 
 
-def _matches(record: Record) -> tuple[tuple[str, ...], ...]:
-    if not record.matches:
-        return ()
-    shared = _match_columns(tuple(map(_SAID_OF_MATCH, record.matches)))
-    capabilities, subjects, dtypes, tolerances, results = shared
-    errors = map(show_number, [match.error for match in record.matches])
-    return tuple(zip(capabilities, subjects, dtypes, errors, tolerances, results, strict=True))
+def _matches(record: Record) -> _Sides:
+    return _sides(
+        [match.capability for match in record.matches],
+        [match.subject for match in record.matches],
+        [match.dtype for match in record.matches],
+        show_numbers([match.error for match in record.matches]),
+        _tolerances(tuple([match.tolerance for match in record.matches])),
+        ["passed" if match.passed else "failed" for match in record.matches],
+    )
+
+
+def _raw(record: Record) -> _Sides:
+    errors = show_numbers([entry.error for entry in record.raw])
+    return _sides(
+        [entry.capability for entry in record.raw],
+        [entry.dtype for entry in record.raw],
+        [entry.verdict for entry in record.raw],
+        [
+            error if entry.verdict in {"right", "wrong"} else ""
+            for entry, error in zip(record.raw, errors, strict=True)
+        ],
+        _tolerances(tuple([entry.tolerance for entry in record.raw])),
+        [entry.message for entry in record.raw],
+    )
 
 
 @lru_cache(maxsize=_WAYS)
-def _match_columns(said: tuple[Any, ...]) -> tuple[tuple[str, ...], ...]:
-    capabilities, subjects, dtypes, tolerances, passed = zip(*said, strict=True)
-    results = tuple(_VERDICTS[it] for it in passed)
-    return capabilities, subjects, dtypes, tuple(map(show_number, tolerances)), results
+def _tolerances(numbers: tuple[float, ...]) -> tuple[str, ...]:
+    return tuple(show_numbers(numbers))
 
 
-def _raw(record: Record) -> tuple[tuple[str, ...], ...]:
-    if not record.raw:
-        return ()
-    shared = _raw_columns(tuple(map(_SAID_OF_RAW, record.raw)))
-    capabilities, dtypes, verdicts, tolerances, messages = shared
-    errors = [
-        show_number(entry.error) if entry.verdict in {"right", "wrong"} else ""
-        for entry in record.raw
-    ]
-    return tuple(zip(capabilities, dtypes, verdicts, errors, tolerances, messages, strict=True))
-
-
-@lru_cache(maxsize=_WAYS)
-def _raw_columns(said: tuple[Any, ...]) -> tuple[tuple[str, ...], ...]:
-    capabilities, dtypes, verdicts, tolerances, messages = zip(*said, strict=True)
-    return capabilities, dtypes, verdicts, tuple(map(show_number, tolerances)), messages
-
-
-def _probes(record: Record) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (probe.probe, probe.outcome, "\n".join(filter(None, (probe.message, probe.detail))))
-        for probe in record.probes
-        if probe.outcome != "passed"
+def _probes(record: Record) -> _Sides:
+    told = [probe for probe in record.probes if probe.outcome != "passed"]
+    return _sides(
+        [probe.probe for probe in told],
+        [probe.outcome for probe in told],
+        ["\n".join(filter(None, (probe.message, probe.detail))) for probe in told],
     )
 
 
-def _ratios(record: Record) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (
-            ratio.group,
-            ratio.candidate,
-            f"{ratio.median:.2f}×",
-            f"{ratio.low:.2f}–{ratio.high:.2f}×",
-            _duration(ratio.seconds),
-        )
-        for ratio in record.ratios
+def _notes(record: Record) -> _Sides:
+    return _sides([note.key for note in record.notes], [note.value for note in record.notes])
+
+
+def _ratios(record: Record) -> _Sides:
+    return _sides(
+        [ratio.group for ratio in record.ratios],
+        [ratio.candidate for ratio in record.ratios],
+        [f"{ratio.median:.2f}×" for ratio in record.ratios],
+        [f"{ratio.low:.2f}–{ratio.high:.2f}×" for ratio in record.ratios],
+        [_duration(ratio.seconds) for ratio in record.ratios],
     )
 
 
-def _timings(record: Record) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        (
-            timing.group,
-            timing.name,
-            _duration(timing.median),
-            _duration(timing.min),
-            _duration(timing.iqr),
-            str(timing.rounds),
-        )
-        for timing in record.timings
+def _timings(record: Record) -> _Sides:
+    return _sides(
+        [timing.group for timing in record.timings],
+        [timing.name for timing in record.timings],
+        [_duration(timing.median) for timing in record.timings],
+        [_duration(timing.min) for timing in record.timings],
+        [_duration(timing.iqr) for timing in record.timings],
+        [str(timing.rounds) for timing in record.timings],
     )
 
 
@@ -197,16 +233,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 1e-6:.3g} µs"
 
 
-def _origin(record: Record) -> list[Section]:
+def _origin(record: Record) -> list[Part]:
     """Show where the evidence comes from."""
     return [
-        Section("Wheel", rows=_wheel(record.identity)),
-        Section("Packages", rows=_packages(record)),
-        Section("Provenance", rows=_provenance(record)),
+        Part("Wheel", sides=_wheel(record.identity)),
+        Part("Packages", sides=_packages(record)),
+        Part("Provenance", sides=_provenance(record)),
     ]
 
 
-def _wheel(identity: Identity | None) -> tuple[tuple[str, ...], ...]:
+def _wheel(identity: Identity | None) -> _Sides:
     if identity is None:
         return ()
     return _facts(
@@ -221,7 +257,7 @@ def _wheel(identity: Identity | None) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _environment(record: Record) -> tuple[tuple[str, ...], ...]:
+def _environment(record: Record) -> _Sides:
     found = record.environment
     if found is None:
         return ()
@@ -235,11 +271,14 @@ def _environment(record: Record) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _packages(record: Record) -> tuple[tuple[str, ...], ...]:
-    return tuple(record.environment.packages.items()) if record.environment else ()
+def _packages(record: Record) -> _Sides:
+    if record.environment is None:
+        return ()
+    packages = record.environment.packages
+    return _sides(tuple(packages), tuple(packages.values()))
 
 
-def _provenance(record: Record) -> tuple[tuple[str, ...], ...]:
+def _provenance(record: Record) -> _Sides:
     made = record.provenance
     return _facts(
         ("started", f"{made.started:%Y-%m-%d %H:%M:%S} UTC"),
@@ -254,6 +293,6 @@ def _provenance(record: Record) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _facts(*pairs: tuple[str, object]) -> tuple[tuple[str, ...], ...]:
+def _facts(*pairs: tuple[str, object]) -> _Sides:
     """Keep what is known."""
-    return tuple((name, str(value)) for name, value in pairs if value not in {None, ""})
+    return tuple(zip(*[(name, str(it)) for name, it in pairs if it not in {None, ""}], strict=True))
