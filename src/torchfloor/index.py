@@ -121,7 +121,7 @@ def _no_index(name: str, error: Exception) -> IndexUnreachableError:
 
 
 class _EndlessError(Exception):
-    """A page goes on and on."""
+    """A page goes on and on, or breaks off where nothing tells how long it was to be."""
 
 
 def _session() -> requests.Session:
@@ -147,6 +147,10 @@ def _read_bounded(response: requests.Response, **_: object) -> None:
             if time.monotonic() - start > _PAGE_SECONDS:
                 msg = f"its page is not complete after {_PAGE_SECONDS} s"
                 raise _EndlessError(msg)
+    page = content.getvalue().lower()
+    if any(b"<" + tag in page and b"</" + tag not in page for tag in (b"html", b"body")):
+        msg = "its page has no end"
+        raise _EndlessError(msg)
     content.seek(0)
     response.raw = content
 

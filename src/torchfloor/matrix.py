@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement
@@ -48,9 +49,13 @@ def _no_version(text: str) -> str:
 
 def _no_requirement(text: str) -> str:
     try:
-        Requirement(text)
+        url = Requirement(text).url or ""
     except InvalidRequirement:
         return f"{text!r} is no requirement; write 'numpy<2'"
+    is_remote = url.startswith(("http:", "https:"))
+    if is_remote and (find_mistake(url) or "@" in urlsplit(url).netloc):
+        # Without it: a plan names its companions, and is published.
+        return "its link holds a login, or a query that may let in; name an index that has it"
     return ""
 
 
@@ -72,6 +77,13 @@ def _no_python(text: str) -> str:
     if text == "auto" or re.fullmatch(r"3\.(9|[1-9][0-9])", text):
         return ""
     return f"{text!r} is neither auto nor 3.9 or newer ('3.11')"
+
+
+def _no_module(text: str) -> str:
+    if text.isidentifier():
+        return ""
+    written = re.sub(r"\W", "_", text)
+    return f"{text!r} cannot be imported; write {written!r}: indexes take either name"
 
 
 def _no_dotted_name(text: str) -> str:
@@ -143,7 +155,7 @@ class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Document(msgspec.Struct, frozen=True, rename="kebab"):
     """The keys of matrix.yaml, their types and defaults."""
 
-    package: Name
+    package: Annotated[Name, _no_module]
     subject: RelativePath
     probes: RelativePath
     declared_in: RelativePath
@@ -231,6 +243,7 @@ def read_matrix(path: Path) -> Matrix:
     content, mistakes = load_document(path)
     values = read_fields(content, _Document, mistakes)
     mistakes += _missing_paths(path.parent, values)
+    mistakes += _unfit_paths(path.parent, values)
     mistakes += _foreign_names(values)
     if mistakes:
         raise ConfigError(path.name, mistakes)
@@ -266,6 +279,21 @@ def _missing_paths(root: Path, values: dict[str, str]) -> list[str]:
         if field.name in {"subject", "probes", "declared_in"} and field.name in values
         if not _exists(root / values[field.name])
     ]
+
+
+def _unfit_paths(root: Path, values: Mapping[str, Any]) -> list[str]:
+    """Name what is there, and is nothing that Python imports or pytest looks into."""
+    mistakes = []
+    subject, probes = values.get("subject"), values.get("probes")
+    if subject and _exists(root / subject):
+        place = root / subject
+        is_module = place.suffix == ".py" or (place.is_dir() and any(place.rglob("*.py")))
+        if not (is_module and place.resolve().stem.isidentifier()):
+            words = "is no import package or module; name a folder with Python files, or a .py file"
+            mistakes.append(f"subject: {subject!r} {words}")
+    if probes and _exists(root / probes) and not (root / probes).is_dir():
+        mistakes.append(f"probes: {probes!r} is a file; name the folder that it lies in")
+    return mistakes
 
 
 def _foreign_names(values: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -59,8 +59,9 @@ class Inputs:
         self._matrix = matrix
         root = matrix.subject.parent
         subject = (matrix.subject, *_imported(matrix.subject, root, {matrix.subject}))
+        probes = _package_of(matrix.probes)
         self._subject = digest_of(*subject)
-        self._probes = digest_of(matrix.probes, INCELL, *_imported(matrix.probes, root, {*subject}))
+        self._probes = digest_of(probes, INCELL, *_imported(probes, root, {*subject}))
 
     def of(self, release: Version, flavour: str) -> Digests:
         """Return the digests of one cell; a flavour the matrix no longer has equals none."""
@@ -106,11 +107,23 @@ def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
     found: list[Path] = []
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
         here = Path(folder)
         folders[:] = [name for name in folders if _leads_on(here, name)]
         found += [here / name for name in files if (here / name).is_file()]
     return sorted(found)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    """Pass over no folder that cannot be read: what is in it counts all the same."""
+    raise error
+
+
+def _package_of(folder: Path) -> Path:
+    """Return the outermost package that a folder is a part of: pytest imports all of them."""
+    while (folder / "__init__.py").exists() and (folder.parent / "__init__.py").exists():
+        folder = folder.parent
+    return folder
 
 
 def _leads_on(folder: Path, name: str) -> bool:
@@ -124,7 +137,7 @@ def _leads_on(folder: Path, name: str) -> bool:
 def _imported(start: Path, root: Path, known: set[Path]) -> list[Path]:
     """List the modules and packages below a root that code imports from there, and they in turn.
 
-    Only what an import statement names is found.
+    Found is what an import statement names, or a text, as `pytest_plugins` and `import_module` do.
 
     Args:
         start: The code: a file or a folder.
@@ -152,16 +165,21 @@ def _is_module(path: Path) -> bool:
 
 
 def _names_in(file: Path, wanted: set[Path]) -> Iterator[str]:
-    """Name the modules that a file imports, if some that are wanted may be among them."""
+    """Name the modules that a file may import, if some that are wanted may be among them."""
     content = file.read_bytes() if file.suffix == ".py" else b""
-    if not any(_name_of(path).encode() in content for path in wanted):
+    named = {_name_of(path) for path in wanted if _name_of(path).encode() in content}
+    if not named:
         return
     try:
         tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # none that we can read
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # In a newer syntax than this Python's, say: each of them may be meant.
+        yield from named
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value.partition(".")[0]

@@ -6,9 +6,6 @@ import contextlib
 import os
 import re
 import secrets
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -23,7 +20,6 @@ from torchfloor.record import SCHEMA, Record
 __all__ = [
     "NO_RECORDS",
     "decode_record",
-    "read_each",
     "read_record",
     "read_records",
     "record_files",
@@ -34,7 +30,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _MAX_BYTES = 64 * 2**20
@@ -43,8 +39,6 @@ NO_RECORDS = {"plan.json", "timeline.json"}
 _ALIKE = {1}
 """Earlier schemas whose records say what they would today; 1 had no digest of itself."""
 _AGAIN = "run the cell again"
-_AHEAD = 4
-"""Files that are read while the digests of those before are taken."""
 _UNFINISHED = re.compile(r"\..+\.(\d+)\.[0-9a-f]+")
 """Name of a file that is being written: `.<target>.<process>.<random>`."""
 
@@ -137,52 +131,12 @@ def read_record(file: Path, *, earlier: bool = False) -> Record:
         RecordError: If the file is no record, of another schema, of another cell than its name
             says, contradicts itself, or was changed by anything but a run.
     """
-    content = _content_of(file)
-    return _decode_file(file, content, partial(is_unchanged, content), earlier=earlier)
-
-
-def read_each(
-    files: Iterable[Path], *, earlier: bool = False
-) -> Iterator[tuple[Path, Callable[[], Record]]]:
-    """Read many records, as `read_record` does; while one is decoded, others' digests are taken.
-
-    Args:
-        files: As `read_record` takes them.
-        earlier: As in `read_record`.
-
-    Yields:
-        Each file, in order, and what returns its record, or raises what is wrong with it.
-    """
-    waiting: deque[tuple[Path, Callable[[], Record]]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        for file in files:
-            waiting.append((file, _begin(file, pool, earlier=earlier)))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft()
-        yield from waiting
-
-
-def _begin(file: Path, pool: ThreadPoolExecutor, *, earlier: bool) -> Callable[[], Record]:
     try:
-        content = _content_of(file)
-    except RecordError:
-        return partial(read_record, file, earlier=earlier)  # which says so in its turn
-    digest = pool.submit(is_unchanged, content)
-    return partial(_decode_file, file, content, digest.result, earlier=earlier)
-
-
-def _content_of(file: Path) -> bytes:
-    try:
-        return read_bounded(file, _MAX_BYTES)
+        content = read_bounded(file, _MAX_BYTES)
     except OSError as error:
         msg = f"{file.name} cannot be read ({error.strerror}); check what it is, or {_AGAIN}"
         raise RecordError(msg) from None
-
-
-def _decode_file(
-    file: Path, content: bytes, is_sound: Callable[[], bool], *, earlier: bool
-) -> Record:
-    record = decode_record(file.name, content, is_sound, earlier=earlier)
+    record = decode_record(file.name, content, earlier=earlier)
     if file.is_symlink():
         why = "is a symbolic link, so what it says may change at any time"
         msg = f"{file.name} {why}; remove it, or {_AGAIN}"
@@ -190,15 +144,12 @@ def _decode_file(
     return record
 
 
-def decode_record(
-    name: str, content: bytes, is_sound: Callable[[], bool] | None = None, *, earlier: bool = False
-) -> Record:
+def decode_record(name: str, content: bytes, *, earlier: bool = False) -> Record:
     """Decode the content of a record's file.
 
     Args:
         name: The file's name.
         content: What it holds.
-        is_sound: Tells whether the digest fits, if that is being found out already.
         earlier: As in `read_record`.
 
     Returns:
@@ -217,8 +168,7 @@ def decode_record(
     except (ValueError, RecursionError) as error:
         msg = f"{name} is no record of schema {SCHEMA} ({_cause(content, error)}); {_AGAIN}"
         raise RecordError(msg) from None
-    is_sound = is_sound or partial(is_unchanged, content)
-    if doubts := _doubts(name, record, is_sound, sealed=not is_alike):
+    if doubts := _doubts(name, content, record, sealed=not is_alike):
         msg = f"{name} {'; '.join(doubts)}; remove it, or {_AGAIN}"
         raise RecordError(msg)
     return record
@@ -240,10 +190,10 @@ def _schema_of(content: bytes) -> int | None:
         return None
 
 
-def _doubts(name: str, record: Record, is_sound: Callable[[], bool], *, sealed: bool) -> list[str]:
+def _doubts(name: str, content: bytes, record: Record, *, sealed: bool) -> list[str]:
     if f"{record.cell}.json" != name:
         return [f"holds the record of {record.cell}"]
-    if sealed and not is_sound():
+    if sealed and not is_unchanged(content):
         return ["was changed since its run wrote it (its digest does not fit)"]
     return find_contradictions(record)
 
@@ -263,9 +213,9 @@ def read_records(
     records: list[Record] = []
     errors: list[RecordError] = []
     with uncollected():
-        for _, read in read_each(record_files(folder, passing_over)):
+        for file in record_files(folder, passing_over):
             try:
-                records.append(read())
+                records.append(read_record(file))
             except RecordError as error:
                 errors.append(error)
     return sorted(records, key=lambda record: (record.version, record.cell)), errors

@@ -182,6 +182,11 @@ class _Run:
             why, self.timed, self.timings = self.timed.broken.message, Journal(), ()
             return self._failure("timings", why)
         failed = [probe for probe in self.timed.probes if probe.outcome == "failed"]
+        if wrong := next((match for match in self.timed.matches if not match.passed), None):
+            # However long it takes, it is wrong.
+            what = ", ".join(filter(None, (wrong.subject, wrong.capability, wrong.dtype)))
+            told = f"{failed[0].probe}: {failed[0].message}" if failed else f"{what}: wrong"
+            self._stop("incompatible", "timings", told)
         if failed:
             return self._failure("timings", f"{failed[0].probe}: {failed[0].message}")
         if ended.timed_out or ended.status not in {0, _NO_TESTS}:
@@ -274,7 +279,7 @@ class _Run:
             identity=make_identity(self.cell, readback),
             environment=make_environment(readback) if readback else None,
             paths=self.journal.paths,
-            matches=self.journal.matches,
+            matches=(*self.journal.matches, *self.timed.matches),
             raw=self.journal.raw,
             notes=self.journal.notes,
             ratios=self.timed.ratios,

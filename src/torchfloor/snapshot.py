@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torchfloor.errors import NoEvidenceError, RecordError
 from torchfloor.garbage import uncollected
 from torchfloor.output import printable
-from torchfloor.records import NO_RECORDS, decode_record, read_each, record_files
+from torchfloor.records import NO_RECORDS, decode_record, read_record, record_files
 from torchfloor.revision import name_revision, read_revision
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def read_folder(folder: Path, name: str) -> Snapshot:
         folder: The folder; it need not exist.
         name: What to call it.
     """
-    each = read_each(record_files(folder), earlier=True)
-    return _gather(name, ((file.name, read) for file, read in each))
+    files = record_files(folder)
+    return _gather(name, ((file.name, partial(read_record, file, earlier=True)) for file in files))
 
 
 def _read_revision(text: str, root: Path) -> Snapshot:

@@ -7,7 +7,7 @@ import hashlib
 import re
 import zipfile
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -39,6 +39,7 @@ _URL = re.compile(r"https?://[!#%-~]+")
 """No blank, no line break, no `${VARIABLE}`: it becomes a line of a requirements file."""
 _LONGEST_VERSION = 64
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+_RULE = re.compile(r"[ -~]{0,200}")
 _METADATA_BYTES = 2**20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -57,6 +58,7 @@ class Wheel(msgspec.Struct, frozen=True):
         uploaded: Date of the upload, or None where the index does not say.
         yanked: Whether the release was withdrawn.
         requires_python: The Pythons it installs on (`>=3.9`), empty where that is not said.
+        flaw: Why the file itself cannot be had, or empty.
     """
 
     filename: str
@@ -67,6 +69,7 @@ class Wheel(msgspec.Struct, frozen=True):
     uploaded: dt.date | None = None
     yanked: bool = False
     requires_python: str = ""
+    flaw: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a file name without a version (msgspec turns the error into its own)."""
@@ -82,7 +85,9 @@ class Wheel(msgspec.Struct, frozen=True):
         """Why no cell installs it, or empty."""
         if self.yanked:
             return "yanked: the index says not to use it"
-        return "no wheel, only source, and nothing is built here" if self.is_source else ""
+        if self.is_source:
+            return "no wheel, only source, and nothing is built here"
+        return self.flaw
 
     @property
     def version(self) -> Version:
@@ -142,25 +147,28 @@ def with_credentials(wheel: Wheel, index: str) -> Wheel:
 
 def _from_index(package: str, index: str, url: str) -> list[Wheel]:
     name = without_credentials(index)
-    files = [
-        _from_page(entry, name)
-        for entry in list_files(package, name, url)
-        if _is_of(package, entry.filename) and is_readable(entry.url)
-    ]
-    return _installable([file for file in files if _URL.fullmatch(file.url)])
+    files = list_files(package, name, url)
+    return _installable(
+        [_from_page(entry, name) for entry in files if _is_of(package, entry.filename)]
+    )
 
 
 def _from_page(entry: DistributionPackage, index: str) -> Wheel:
     sha256 = entry.digests.get("sha256", "").lower()
+    url = without_login(entry.url.partition("#")[0]) if is_readable(entry.url) else ""
+    url = url.replace(" ", "%20")  # as browsers take it
+    is_usable = _URL.fullmatch(url) is not None
+    asks = entry.requires_python or ""
     return Wheel(
         filename=entry.filename,
-        url=without_login(entry.url.partition("#")[0]),
+        url=url if is_usable else "",
         index=index,
         size=entry.size,
         sha256=sha256 if _SHA256.fullmatch(sha256) else None,
         uploaded=entry.upload_time.date() if entry.upload_time else None,
         yanked=entry.is_yanked,
-        requires_python=entry.requires_python or "",
+        requires_python=asks if _RULE.fullmatch(asks) else "",
+        flaw="" if is_usable else "its link on the index cannot be used",
     )
 
 
@@ -168,24 +176,19 @@ def _from_folder(package: str, index: str, folder: Path) -> list[Wheel]:
     if not folder.is_dir():
         msg = f"{index} is no folder; name a folder of wheels relative to matrix.yaml, or a URL"
         raise IndexUnreachableError(msg)
-    files = [
-        Wheel(
-            filename=file.name,
-            url=file.resolve().as_uri(),
-            index=index,
-            size=file.stat().st_size,
-            sha256=_sha256(file),
-            requires_python=_requires_python(file),
-        )
-        for file in sorted(folder.iterdir())
-        if _is_of(package, file.name)
-    ]
-    return _installable(files)
+    files = [file for file in sorted(folder.iterdir()) if _is_of(package, file.name)]
+    return _installable([_from_file(file, index) for file in files])
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _from_file(file: Path, index: str) -> Wheel:
+    said: dict[str, Any] = {"filename": file.name, "url": file.resolve().as_uri(), "index": index}
+    try:
+        with file.open("rb") as content:
+            said["sha256"] = hashlib.file_digest(content, "sha256").hexdigest()
+        said["size"] = file.stat().st_size
+    except OSError as error:  # that file's own affair
+        said["flaw"] = f"its file cannot be read ({error.strerror})"
+    return Wheel(**said, requires_python=_requires_python(file))
 
 
 def _requires_python(file: Path) -> str:
@@ -198,7 +201,8 @@ def _requires_python(file: Path) -> str:
         return ""
     from packaging.metadata import parse_email  # noqa: PLC0415 - only a folder of wheels needs it
 
-    return parse_email(metadata)[0].get("requires_python", "")
+    asks = parse_email(metadata)[0].get("requires_python", "")
+    return asks if _RULE.fullmatch(asks) else ""
 
 
 def _installable(files: list[Wheel]) -> list[Wheel]:

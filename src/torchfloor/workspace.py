@@ -257,7 +257,10 @@ class Workspace:
             if self.folder.stat().st_mode & 0o077:  # made by something else
                 self.folder.chmod(0o700)
         except OSError as error:
-            msg = f".compat/ cannot be made ({error.strerror}): remove what stands in its place"
+            advice = "remove what stands in its place"
+            if isinstance(error, PermissionError):
+                advice = f"make {self.matrix.root.name}/ writable"
+            msg = f".compat/ cannot be made ({error.strerror}): {advice}"
             raise TorchfloorError(msg) from None
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
@@ -277,7 +280,7 @@ class Workspace:
         matrix = self.matrix
         said = [str(matrix.root), matrix.source.read_text("utf-8"), str(matrix.declared)]
         said += [os.environ.get(name, "") for name in _INDEX_VARIABLES]
-        return hashlib.sha256("\0".join(said).encode()).hexdigest()
+        return hashlib.sha256("\0".join(said).encode(errors="surrogateescape")).hexdigest()
 
 
 def plan_after(matrix: Matrix, before: Plan | None) -> Plan:

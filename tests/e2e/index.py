@@ -138,6 +138,12 @@ def is_endless(right: Answer) -> Answer:
     return right.having(part for parts in ([begin], lines) for part in parts)
 
 
+def cut_off(right: Answer) -> Answer:
+    """End the page, and the connection, in the middle of it; nothing says how long it is."""
+    page = b"".join(right.body)
+    return right.having([page[: len(page) // 2]])
+
+
 def drips(right: Answer) -> Answer:
     """Send the page a word at a time, and never all of it."""
 

@@ -110,7 +110,7 @@ class Cell:
             "OMP_NUM_THREADS": "1",
         }
         python = str(environment_python(self.environment))
-        command = [python, "-m", "pytest", "-c", "/dev/null", "--rootdir", "."]
+        command = [python, "-m", "pytest", "-c", str(INCELL / "pytest.ini"), "--rootdir", "."]
         plugins = ["-p", "torchfloor_incell", "-p", "no:cacheprovider", "-W", "error"]
         done = subprocess.run(  # noqa: S603 - this very Python
             [*command, *plugins, *options, "probes"],
@@ -424,8 +424,76 @@ def test_beside_them(): pytest.skip("this release cannot")
     assert all(probe["message"].startswith(told) for probe in probes[:5])
     assert "AssertionError: sum, sums: result 0 is 1.0, its reference 2.0" in probes[0]["message"]
     failed = [line["failed"] for line in of("match", lines)]
-    names = ("swallowed", "in_a_thread", "skipped_after_it", "while_tidying_up", "known_to_fail")
-    assert failed == [[f"test_it.py::test_{name}"] for name in (*names, "not_failing_any_more")]
+    names = ("swallowed", "in_a_thread", "skipped_after_it", "while_tidying_up")
+    more = ("that_raised_otherwise", "known_to_fail", "not_failing_any_more")
+    assert failed == [[f"test_it.py::test_{name}"] for name in (*names, *more)]
+
+
+IN_A_THREAD = """
+import threading
+def test_one():
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start(); thread.join()
+"""
+
+
+def test_a_comparison_that_nobody_waits_for_is_told_all_the_same(cell: Cell) -> None:
+    lines = cell.run("""
+import multiprocessing, threading, time
+kept = []
+def test_one(evidence):
+    kept.append(evidence)
+    evidence.compare("sum", [1.0], [1.0], 1e-3)
+def test_later():
+    thread = threading.Thread(target=swallow, args=[kept[0], [None]])
+    thread.start(); thread.join()
+def test_in_a_copy(evidence):
+    process = multiprocessing.get_context("fork").Process(target=swallow, args=[evidence, [2.0]])
+    process.start(); process.join()
+def swallow(evidence, results):
+    try: evidence.compare("sum", results, [1.0], 1e-3)
+    except Exception: pass
+""")
+    assert [line["outcome"] for line in of("probe", lines)] == ["passed"] * 3
+    failed = [line["failed"] for line in of("match", lines)]
+    assert failed == [[], ["test_it.py::test_one"], ["test_it.py::test_in_a_copy"]]
+
+
+@pytest.mark.parametrize(
+    ("probes", "message"),
+    [
+        ("def test_one(): return 1 == 2", "PytestReturnNotNoneWarning"),
+        (IN_A_THREAD, "PytestUnhandledThreadExceptionWarning"),
+    ],
+)
+def test_what_pytest_only_warns_of_is_a_failure(cell: Cell, probes: str, message: str) -> None:
+    lines = cell.run(probes)
+    assert {line["outcome"] for line in of("probe", lines)} == {"failed"}
+    assert message in json.dumps(lines)
+
+
+def test_a_part_of_a_probe_that_is_skipped_does_not_skip_the_others(cell: Cell) -> None:
+    lines = cell.run("""
+import unittest
+class TestParts(unittest.TestCase):
+    def test_one(self):
+        for n in range(2):
+            with self.subTest(n=n):
+                if n: self.skipTest("not this one")
+    def test_two(self):
+        self.skipTest("not at all")
+""")
+    assert [line["outcome"] for line in of("probe", lines)] == ["passed", "skipped"]
+
+
+def test_numbers_of_other_libraries_are_compared_as_they_are(cell: Cell) -> None:
+    lines = cell.run("""
+class Single:
+    def __float__(self): return 0.5
+    def as_integer_ratio(self): return (1, 2)
+def test_one(evidence): evidence.compare("half", [Single()], [0.5], 0.0)
+""")
+    assert only("match", lines)["passed"]
 
 
 def test_what_is_compared_is_read_once_and_is_something(cell: Cell) -> None:
@@ -440,7 +508,8 @@ def test_nothing(evidence): evidence.compare("norm", [], [], 1e-3)
 """)
     right, unread, nothing = of("probe", lines)
     assert right["outcome"] == "passed"
-    assert [line["cases"] for line in of("match", lines)] == [2, 0]
+    told = [(line["cases"], line["passed"]) for line in of("match", lines)]
+    assert told == [(2, True), (0, False), (0, False)]
     assert "0 results where 3 were due" in unread["message"]
     assert "there is nothing to compare, so nothing is proved" in nothing["message"]
 
@@ -450,6 +519,11 @@ def test_nothing(evidence): evidence.compare("norm", [], [], 1e-3)
     [
         ("compare(1, [1.0], [1.0], 0.0)", "subject must be a text, not 1 of int"),
         ("compare('norm', [1.0], [1.0], 0.0, dtype=float)", "dtype must be a text, not <class"),
+        ("compare('norm', [1.0], [2.0], True)", "tolerance must be a number, not True"),
+        ("compare('norm', [1.0], [2.0], float('inf'))", "tolerance must be finite, not inf"),
+        ("compare('norm', [1.0], [2.0], 10**400)", "int too large to convert to float"),
+        ("compare('norm', ['1.0'], [1.0], 0.0)", "must be real number, not str"),
+        ("inform('norm', list, [], True)", "tolerance must be a number, not True"),
         ("inform('norm', list, [], 0.0, capability=2)", "capability must be a text, not 2"),
         ("note('norm', None, 1)", "key must be a text, not None"),
         ("race('sums', {1: list}, baseline=1)", "candidates must be a text, not 1"),
@@ -460,7 +534,8 @@ def test_what_names_something_must_be_a_text(cell: Cell, call: str, message: str
     lines = cell.run(f"def test_one(evidence): evidence.{call}")
     probe = only("probe", lines)
     assert (probe["outcome"], message in probe["message"]) == ("failed", True), probe
-    assert not {line["kind"] for line in lines} & {"match", "raw", "note", "ratio", "path"}
+    assert not {line["kind"] for line in lines} & {"raw", "note", "ratio", "path"}
+    assert not any(line["passed"] for line in of("match", lines))
 
 
 SKIPPING = f"""{DEPENDENCY}
@@ -480,6 +555,15 @@ def only_elsewhere(function):
 """
 
 
+DECIDES_ITSELF = """
+def test_one():
+    try: fakedep.refuse()
+    except unittest.SkipTest: pytest.skip("my own reason")
+"""
+TEST_CASE = "class TestIt(unittest.TestCase):\n "
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
 @pytest.mark.parametrize(
     ("probes", "outcome"),
     [
@@ -488,6 +572,11 @@ def only_elsewhere(function):
         ("def test_one(): fakedep.refuse_as_known()", "failed"),
         ("def test_one(): subject.call(fakedep.refuse)", "failed"),
         ("def test_one(): subject.leave()", "skipped"),
+        (f"{TEST_CASE}def test_one(self): fakedep.refuse()", "failed"),
+        (f"{TEST_CASE}def setUp(self): fakedep.refuse()\n def test_one(self): pass", "failed"),
+        (f"{TEST_CASE}def test_one(self): self.skipTest('h')", "skipped"),
+        (f"{TEST_CASE}test_one = fakedep.only_elsewhere(print)", "skipped"),
+        (DECIDES_ITSELF, "skipped"),
         ("@pytest.fixture\ndef made(): fakedep.refuse()\ndef test_one(made): pass", "failed"),
         ("fakedep.refuse()\ndef test_one(): pass", "failed"),
         ("def leave(): pytest.skip('h')\ndef test_one(): fakedep.call(leave)", "skipped"),
@@ -496,12 +585,15 @@ def only_elsewhere(function):
     ],
 )
 def test_a_skip_is_the_probes_own_decision_or_it_is_a_failure(
-    cell: Cell, probes: str, outcome: str
+    cell: Cell, probes: str, outcome: str, *, is_linked: bool
 ) -> None:
+    if is_linked:
+        (cell.folder / "elsewhere").mkdir()
+        (cell.folder / "probes").symlink_to("elsewhere")
     cell.install("fakedep", "3.1.4", {"fakedep/__init__.py": SKIPPING})
     helpers = "def leave(): raise unittest.SkipTest('no')\ndef call(function): function()"
     cell.write("src/subject.py", f"import unittest\n{helpers}")
-    lines = cell.run(f"import pytest, fakedep, subject\n{probes}")
+    lines = cell.run(f"import pytest, fakedep, subject, unittest\n{probes}")
     probe = only("probe", lines)
     assert probe["outcome"] == outcome, probe
     told = "the release raised a skip, which proves nothing: "
@@ -519,23 +611,25 @@ def test_probes_keep_their_names_wherever_the_process_goes(cell: Cell) -> None:
 def test_unguarded_code_informs_and_never_fails(cell: Cell) -> None:
     lines = cell.run("""
 import warnings
-import fakedep
+import fakedep, pytest
+def leave(): raise SystemExit("gone")
 def refuse(): raise TypeError("no such argument")
 def warn():
     warnings.warn("soon gone", DeprecationWarning)
     return [2.0]
 def test_raw(evidence):
     for call in (lambda: [2.0], lambda: [3.0], lambda: [], refuse, lambda: fakedep.gone(1), warn,
-                 lambda: ["x"], lambda: [object().gone]):
+                 lambda: ["x"], lambda: [object().gone], lambda: pytest.skip("no"), leave):
         evidence.inform("fakedep.gone", call, [2.0], 1e-6, dtype="double")
     evidence.inform("fakedep.gone", lambda: [2.0], [2.0], 0.0, capability="other row")
     evidence.note("fakedep.gone", "signature", "gone(x)")
 """)
+    assert only("probe", lines)["outcome"] == "passed"
     raw = of("raw", lines)
     verdicts = [line["verdict"] for line in raw]
     expected = ["right", "wrong", "wrong", "refused", "missing", "right", "refused", "missing"]
-    assert verdicts == [*expected, "right"]
-    assert [line["capability"] for line in raw] == [""] * 8 + ["other row"]
+    assert verdicts == [*expected, "refused", "refused", "right"]
+    assert [line["capability"] for line in raw] == [""] * 10 + ["other row"]
     assert [line["error"] for line in raw][:4] == [0.0, 0.5, 0.0, None]
     assert raw[3]["message"] == "TypeError: no such argument"
     assert only("note", lines)["value"] == "gone(x)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,8 +15,6 @@ from torchfloor.matrix import Companion, Flavour
 from torchfloor.provenance import INCELL, Inputs, _imported, digest_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torchfloor.provenance import Digests
 
 
@@ -94,6 +94,50 @@ def test_what_the_subject_imports_from_beside_it_is_part_of_it(project: Path) ->
         "other.py": neither,
         "probed.py": probes,
     }
+
+
+def test_packages_around_the_probes_are_part_of_them(project: Path) -> None:
+    folder = project / "probes/deep/deeper"
+    folder.mkdir(parents=True)
+    for name in ("probes/__init__.py", "probes/deep/__init__.py", "probes/deep/deeper/__init__.py"):
+        (project / name).touch()
+    (folder / "test_it.py").write_text("from ...helper import x\n", "utf-8")
+    (project / "probes/helper.py").write_text("x = 1\n", "utf-8")
+    matrix = make_matrix(project, subject=project / "src/sub", probes=folder)
+    before = Inputs(matrix).of(Version("1.0"), "cpu")
+    (project / "probes/helper.py").write_text("x = 2\n", "utf-8")
+    assert Inputs(matrix).of(Version("1.0"), "cpu").probes != before.probes
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pytest_plugins = ['beside']",
+        "import pytest\npytest.importorskip('beside.part')",
+        "import beside\ntype A[T] = \x00 newer than this Python",
+    ],
+)
+def test_what_is_imported_by_its_name_or_cannot_be_read_counts(project: Path, text: str) -> None:
+    (project / "probes/conftest.py").write_text(text, "utf-8")
+    (project / "src/beside.py").write_text("x = 1\n", "utf-8")
+    before = digests(project)
+    (project / "src/beside.py").write_text("x = 2\n", "utf-8")
+    assert digests(project).probes != before.probes
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(folder: Any) -> Any:  # noqa: ANN401 - as it is given
+        if Path(folder).name == "sub":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(PermissionError):
+        digests(project)
 
 
 def test_the_harness_is_no_part_of_what_it_proves() -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,16 +27,12 @@ from torchfloor.record import (
     schema,
 )
 from torchfloor.records import (
-    read_each,
     read_record,
     read_records,
     sweep_unfinished,
     write_atomically,
     write_record,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 FULL = make_record(
     outcome="incompatible",
@@ -327,25 +323,6 @@ def test_a_folder_gives_its_records_oldest_first_and_an_error_for_each_bad_file(
         "odd.json",
         "\uff44ep.json",
     ]
-
-
-def test_of_many_files_read_ahead_each_is_judged_by_its_own_digest(tmp_path: Path) -> None:
-    files = [write_record(make_record(make_cell(f"1.{n}")), tmp_path) for n in range(12)]
-    files[3].write_bytes(files[3].read_bytes().replace(b'"promised": true', b'"promised": false'))
-    files[8].unlink()
-    files[8].mkdir()
-    found = [read_or_tell(read) for _, read in read_each(files)]
-    good = [record.release for record in found if isinstance(record, Record)]
-    assert good == [f"1.{n}" for n in range(12) if n not in {3, 8}]
-    assert "digest does not fit" in str(found[3])
-    assert str(found[8]).startswith(f"{files[8].name} cannot be read")
-
-
-def read_or_tell(read: Callable[[], Record]) -> Record | RecordError:
-    try:
-        return read()
-    except RecordError as error:
-        return error
 
 
 def test_a_folder_that_is_not_there_holds_no_records(tmp_path: Path) -> None:

@@ -255,6 +255,13 @@ def test_timings_that_fail_are_told_and_change_no_outcome(
     assert told in record.failure.message
 
 
+def test_what_is_timed_and_wrong_is_incompatible(run: Runner) -> None:
+    record = run(timings=((BACK, WRONG, *FAILED, FINISH), ended()))
+    assert record.failure is not None
+    assert (record.outcome, record.failure.stage) == ("incompatible", "timings")
+    assert [match.passed for match in record.matches] == [False]
+
+
 STATS = {"rounds": 5, "min": 0.1, "median": 0.2, "iqr": 0.01, "mean": 0.3}
 
 

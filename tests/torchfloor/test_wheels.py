@@ -241,16 +241,54 @@ def test_a_wheel_knows_its_release_build_and_tags() -> None:
             f"https://files.invalid/{NAME}?sig=s3cret",
         ),
         (f"https://user:s3cret@files.invalid/{NAME}?sig=x", f"https://files.invalid/{NAME}?sig=x"),
-        (f"https://user:s3/cret@files.invalid/{NAME}", None),
-        (f"https://files.invalid:s3cret/{NAME}", None),
+        (f"https://files.invalid/a b/{NAME}", f"https://files.invalid/a%20b/{NAME}"),
     ],
 )
 def test_a_link_keeps_the_query_that_lets_in_and_no_login(
-    server: str, monkeypatch: pytest.MonkeyPatch, url: str, expected: str | None
+    server: str, monkeypatch: pytest.MonkeyPatch, url: str, expected: str
 ) -> None:
+    assert wheel_behind(url, server, monkeypatch).url == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://user:s3/cret@files.invalid/{NAME}",
+        f"https://files.invalid:s3cret/{NAME}",
+        f"file:///s3cret/{NAME}",
+        f"https://files.invalid/s3cret$'\n/{NAME}",
+    ],
+)
+def test_a_wheel_whose_link_cannot_be_used_is_there_and_withheld(
+    server: str, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    wheel = wheel_behind(url, server, monkeypatch)
+    assert (wheel.url, wheel.withheld) == ("", "its link on the index cannot be used")
+
+
+def wheel_behind(url: str, server: str, monkeypatch: pytest.MonkeyPatch) -> Wheel:
+    """List the wheel of an index that links to it like this."""
     page = json.loads(JSON)
     page["files"][0]["url"] = url
     kind = "application/vnd.pypi.simple.v1+json"
     monkeypatch.setitem(PAGES, "/links/some-dep/", (200, kind, json.dumps(page)))
-    found = [wheel.url for wheel in list_wheels("some-dep", f"{server}/links", HERE)]
-    assert found == ([] if expected is None else [expected])
+    (wheel,) = list_wheels("some-dep", f"{server}/links", HERE)
+    return wheel
+
+
+def test_a_wheel_that_cannot_be_read_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (NAME, "some_dep-1.1-py3-none-any.whl"):
+        (tmp_path / name).touch()
+    read = Path.open
+
+    def refuse(self: Path, *options: Any, **more: Any) -> Any:  # noqa: ANN401 - as they are given
+        if self.name == NAME:
+            raise PermissionError(13, "Permission denied", str(self))
+        return read(self, *options, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    broken, whole = list_wheels("some-dep", ".", tmp_path)
+    assert broken.withheld == "its file cannot be read (Permission denied)"
+    assert not whole.withheld

@@ -248,3 +248,10 @@ def test_only_the_workspace_itself_is_written_to(
     before = set(workspace.matrix.root.iterdir())
     write(workspace)
     assert set(workspace.matrix.root.iterdir()) - before == {workspace.folder}
+
+
+def test_a_folder_whose_name_is_no_text_has_a_plan_all_the_same(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"odd-\xff")
+    root.mkdir()
+    matrix = read_matrix(write_project(root))
+    assert Workspace(matrix)._plan_key()

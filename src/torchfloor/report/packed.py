@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -41,18 +40,10 @@ def pack(stories: Iterable[tuple[Row, Iterable[Part]]]) -> Iterator[str]:
         `lists` of each table, by its title; and by cell, its row and its sections, each with its
         title, its text, and its places in these lists.
     """
-    with ThreadPoolExecutor(max_workers=1) as pool:  # which packs while the next are told
-        yield from pool.map(_compress, _chunks(stories))
-
-
-def _chunks(stories: Iterable[tuple[Row, Iterable[Part]]]) -> Iterator[bytes]:
     waiting = iter(stories)
     while chunk := list(islice(waiting, CHUNK)):
-        yield msgspec.json.encode(_share(chunk))
-
-
-def _compress(content: bytes) -> str:
-    return base64.b64encode(gzip.compress(content, compresslevel=5, mtime=0)).decode()
+        content = gzip.compress(msgspec.json.encode(_share(chunk)), compresslevel=5, mtime=0)
+        yield base64.b64encode(content).decode()
 
 
 def _share(stories: Iterable[tuple[Row, Iterable[Part]]]) -> dict[str, Any]:

@@ -38,13 +38,19 @@ def relative_error(result: Real, reference: Real) -> float:
     if not (math.isfinite(result) and math.isfinite(reference)):
         same = result == reference or (math.isnan(result) and math.isnan(reference))
         return 0.0 if same else math.inf
-    exact, wanted = Fraction(result), Fraction(reference)
+    exact, wanted = _exact(result), _exact(reference)
     if exact == wanted:
         return 0.0
     try:
         return float(abs(exact - wanted) / abs(wanted))
     except (ZeroDivisionError, OverflowError):
         return math.inf
+
+
+def _exact(number: Real) -> Fraction:
+    """Return a number as it is; those of other libraries tell their ratio, if they are real."""
+    ratio = getattr(number, "as_integer_ratio", None)
+    return Fraction(*ratio()) if ratio is not None else Fraction(number)
 
 
 def worst(results: Sequence[Real], references: Sequence[Real]) -> Distance:

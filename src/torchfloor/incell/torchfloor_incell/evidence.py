@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Callable
+
+import pytest
 
 from torchfloor_incell import wording
 from torchfloor_incell.distance import Distance, Real, digest, worst
@@ -56,56 +59,38 @@ class Evidence:
             results: real numbers.
             references: as many; exact fractions are taken as such. NaN matches NaN, an infinity
                 the same infinity.
-            tolerance: the largest relative error that is right.
+            tolerance: the largest relative error that is right, a finite number.
             dtype: the dtype of the inputs, for the record.
 
         A probe whose comparison raises has failed, whatever becomes of what is raised.
 
         Raises:
             AssertionError: a result is further off than the tolerance, or their number is wrong.
-            TypeError: the subject or the dtype is no text.
+            TypeError: the subject or the dtype is no text, or something else no number.
             ValueError: there are neither results nor references: that would prove nothing.
         """
         __tracebackhide__ = True
+        # What is not known by the time that something raises is the worst that it can be.
+        line: dict[str, object] = {
+            "subject": str(subject),
+            "capability": self._probe.capability,
+            "dtype": str(dtype),
+            "cases": 0,
+            "error": None,
+            "tolerance": 0.0,
+            "passed": False,
+            "digest": "",
+        }
         try:
+            _check_texts(subject=subject, dtype=dtype)
             # Read once, and held as read: what is counted is what is compared.
-            self._compare(subject, list(results), list(references), tolerance, dtype)
+            _hold(line, list(results), list(references), tolerance)
         except BaseException as error:
+            # A line, too: the probe may be over, or this be a process that it has forked.
             self._probe.wrong.append(wording.of_exception(error))
+            self._journal.write_anyway("match", **line, failed=[self._probe.name])
             raise
-
-    def _compare(
-        self,
-        subject: str,
-        results: list[Real],
-        references: list[Real],
-        tolerance: float,
-        dtype: str,
-    ) -> None:
-        __tracebackhide__ = True
-        _check_texts(subject=subject, dtype=dtype)
-        if not results and not references:
-            msg = f"{subject}: there is nothing to compare, so nothing is proved; assert what is so"
-            raise ValueError(msg)
-        complete = len(results) == len(references)
-        distance = worst(results, references)
-        passed = complete and distance.error <= tolerance
-        self._journal.write(
-            "match",
-            subject=subject,
-            capability=self._probe.capability,
-            dtype=dtype,
-            cases=distance.cases,
-            error=finite(distance.error) if complete else None,
-            tolerance=tolerance,
-            passed=passed,
-            digest=digest(results),
-            failed=[] if passed else [self._probe.name],
-        )
-        if not passed:
-            about = ", ".join(filter(None, (subject, self._probe.capability, dtype)))
-            msg = f"{about}: {_difference(results, references, distance, tolerance)}"
-            raise AssertionError(msg)
+        self._journal.write("match", **line, failed=[])
 
     def inform(  # noqa: PLR0913 - what is held, against what, and which row it belongs to
         self,
@@ -122,7 +107,8 @@ class Evidence:
         Args:
             subject: the dotted name of what is called; an AttributeError that names its last part
                 means that this release does not have it.
-            call: returns the results. What it raises is kept as a refusal.
+            call: returns the results. What it raises is kept as a refusal, but for what ends all
+                of pytest.
             references: see compare.
             tolerance: see compare.
             dtype: see compare.
@@ -131,6 +117,7 @@ class Evidence:
         """
         row = self._probe.capability if capability is None else capability
         _check_texts(subject=subject, dtype=dtype, capability=row)
+        tolerance = _bound(tolerance)
         distance: Distance | None = None
         try:
             # An unguarded call may warn; that is no refusal, even where warnings are errors.
@@ -139,7 +126,9 @@ class Evidence:
                 results = list(call())
             distance = worst(results, references)
             verdict, message = _verdict(results, references, distance, tolerance)
-        except Exception as error:  # noqa: BLE001 - whatever it raises is the finding
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it raises is the finding
             verdict = "missing" if _is_missing(error, subject) else "refused"
             message = wording.of_exception(error)
         self._journal.write(
@@ -220,7 +209,44 @@ def _check_texts(**names: object) -> None:
                 raise TypeError(msg)
 
 
-def _is_missing(error: Exception, subject: str) -> bool:
+def _hold(
+    line: dict[str, object], results: list[Real], references: list[Real], tolerance: float
+) -> None:
+    """Fill in the line of a match as far as the comparison comes; it raises what compare does."""
+    __tracebackhide__ = True
+    about = ", ".join(str(line[key]) for key in ("subject", "capability", "dtype") if line[key])
+    if not results and not references:
+        msg = f"{about}: there is nothing to compare, so nothing is proved; assert what is so"
+        raise ValueError(msg)
+    bound = _bound(tolerance)
+    complete = len(results) == len(references)
+    distance = worst(results, references)
+    error = finite(distance.error) if complete else None
+    line.update(cases=distance.cases, error=error, tolerance=bound, digest=digest(results))
+    if not (complete and distance.error <= bound):
+        msg = f"{about}: {_difference(results, references, distance, bound)}"
+        raise AssertionError(msg)
+    line["passed"] = True
+
+
+def _bound(tolerance: float) -> float:
+    """Return a tolerance as a record can hold it.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is NaN, or without bounds.
+    """
+    if isinstance(tolerance, bool):
+        msg = f"tolerance must be a number, not {tolerance}"
+        raise TypeError(msg)
+    bound = float(tolerance)
+    if not math.isfinite(bound):
+        msg = f"tolerance must be finite, not {bound}"
+        raise ValueError(msg)
+    return bound
+
+
+def _is_missing(error: BaseException, subject: str) -> bool:
     return isinstance(error, AttributeError) and f"'{subject.rpartition('.')[2]}'" in str(error)
 
 

@@ -36,7 +36,8 @@ def readback(package: str, module: ModuleType, device: str) -> dict[str, object]
 
 
 def _module_version(module: ModuleType) -> str:
-    return str(getattr(module, "__version__", ""))
+    said = getattr(module, "__version__", "")
+    return str(said) if isinstance(said, str) else ""  # a tuple, say, is another way to tell
 
 
 def _release(package: str, module: ModuleType) -> tuple[str, str]:

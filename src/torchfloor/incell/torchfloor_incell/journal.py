@@ -21,7 +21,7 @@ class Journal:
         path: where to append; None keeps no journal (probes run by hand).
 
     Only the process that opened it writes: what a release forks shares the file, and would tell of
-    itself.
+    itself. But a comparison that fails is told from wherever it is made.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -43,7 +43,15 @@ class Journal:
             TypeError: a field is no JSON value; nothing is written.
         """
         line = json.dumps({"kind": kind, **fields}, allow_nan=False)
-        if self._file is not None and os.getpid() == self._process:
+        if os.getpid() == self._process:
+            self._append(line)
+
+    def write_anyway(self, kind: str, **fields: object) -> None:
+        """Append one line, also from a process that was forked; see write."""
+        self._append(json.dumps({"kind": kind, **fields}, allow_nan=False))
+
+    def _append(self, line: str) -> None:
+        if self._file is not None:
             self._file.write(line + "\n")
             self._file.flush()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,6 @@ from torchfloor_incell.skips import is_skipped_by_package
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from torchfloor_incell.journal import Journal
     from torchfloor_incell.origin import Origin
@@ -94,8 +95,9 @@ class Outcomes:
         Those are an unexpected pass, since what is known to fail is strictly expected; a comparison
         that failed, though nobody heard of it; and a skip that the release decided on.
         """
-        excinfo = call.excinfo  # pytest puts another one in the place of unittest's
+        raised = call.excinfo  # pytest puts another one in the place of unittest's
         report = yield
+        excinfo = raised or call.excinfo
         probe = probe_of(item)
         self._capability = probe.capability
         wrong, probe.wrong = probe.wrong, []
@@ -183,16 +185,20 @@ def _name_of(config: pytest.Config, nodeid: str) -> str:
 def _folders_of(config: pytest.Config) -> list[Path]:
     """Return the folders of the probes, wherever the process has gone meanwhile."""
     started = config.invocation_params.dir
-    paths = ((started / argument.partition("::")[0]).resolve() for argument in config.args)
-    return [path if path.is_dir() else path.parent for path in paths]
+    named = [started / argument.partition("::")[0] for argument in config.args]
+    paths = [Path(os.path.normpath(path)) for path in named]
+    return [path if path.is_dir() else path.parent for path in (*paths, *map(Path.resolve, paths))]
 
 
 def _telling(reports: list[pytest.TestReport]) -> pytest.TestReport | None:
     """Return the report that decides: the first failed, else the first skipped, else the call."""
-    for outcome in ("failed", "skipped"):
-        for report in reports:
-            if report.outcome == outcome:
-                return report
+    for report in reports:
+        if report.outcome == "failed":
+            return report
+    for report in reports:
+        # A part of a probe that is skipped (a subtest has a context) does not skip the others.
+        if report.outcome == "skipped" and not hasattr(report, "context"):
+            return report
     return next((report for report in reports if report.when == "call"), None)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import traceback
 import unittest
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _SKIPS = (pytest.skip.Exception, pytest.xfail.Exception, unittest.SkipTest)
 
@@ -28,14 +29,27 @@ def is_skipped_by_package(
         probes: the folders of the probes.
         is_packages: tells whether a file is one of the package's.
     """
-    if not isinstance(excinfo.value, _SKIPS):
-        return False
+    error: BaseException | None = excinfo.value
     folders = set(probes)
-    by_probe = by_package = False
-    for frame, _ in traceback.walk_tb(excinfo.tb):
+    while isinstance(error, _SKIPS):
+        callers = list(_callers(error, folders, is_packages))
+        if callers:
+            return callers[-1] == "package" and "probe" in callers
+        # Of a TestCase's skip, pytest makes one of its own while it handles that.
+        error = error.__context__
+    return False
+
+
+def _callers(
+    error: BaseException, folders: set[Path], is_packages: Callable[[Path], bool]
+) -> Iterator[str]:
+    """Name whose code called, outermost first; what is neither a probe's nor the package's not."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
         file = Path(frame.f_code.co_filename)
         if is_packages(file):
-            by_package = by_probe
-        elif not folders.isdisjoint(file.parents):
-            by_probe, by_package = True, False
-    return by_package
+            yield "package"
+        elif not folders.isdisjoint((*file.parents, *_resolve(file).parents)):
+            yield "probe"
+
+
+_resolve = lru_cache(maxsize=None)(Path.resolve)
