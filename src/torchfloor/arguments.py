@@ -72,6 +72,7 @@ def _add_reports(commands: Commands) -> None:
     verdict = _add(commands, "verdict", "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
+    verdict.add_argument("--markdown", action="store_true", help="print Markdown")
 
     changes = _add(commands, "changes", "say what changed; 1 if it is a regression")
     which = "a folder of records, or a git revision of evidence/"

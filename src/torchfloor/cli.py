@@ -24,7 +24,7 @@ from torchfloor.publish import published_evidence, write_document
 from torchfloor.records import read_records
 from torchfloor.report.changes import print_changes, render_changes
 from torchfloor.report.explain import print_story
-from torchfloor.report.markdown import render_page
+from torchfloor.report.markdown import render_page, render_verdict
 from torchfloor.report.model import make_report
 from torchfloor.report.story import tell_stories
 from torchfloor.report.terminal import Terminal, print_report
@@ -201,6 +201,8 @@ def _verdict(options: argparse.Namespace) -> int:
     verdict = report.verdict
     if options.json:
         _print_json(verdict)
+    elif options.markdown:
+        _print_document(render_verdict(report).encode())
     else:
         below = [f"Below the declared floor: {line}" for line in verdict.below]
         indexes = [f"Index: {told}." for told in report.unreachable]

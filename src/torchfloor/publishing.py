@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import nox
 
 from torchfloor.errors import TorchfloorError, unfinished
+from torchfloor.output import one_line
 from torchfloor.publish import publish_records, published_report, render_documents, write_document
 from torchfloor.records import read_records
 from torchfloor.static import publish_static
@@ -61,7 +62,7 @@ def _shout(session: nox.Session, report: Report) -> None:
     """Fail where wheels say something else than what was run."""
     found = report.timeline.disagreements if report.timeline else ()
     for line in found:
-        session.warn(f"DISAGREEMENT of wheel and run: {line}")
+        session.warn(f"DISAGREEMENT of wheel and run: {one_line(line)}")
     if found:
         what = "what wheels say and what was run disagree"
         hint = "a stub, a probe or the reading of wheels is wrong: find out which"

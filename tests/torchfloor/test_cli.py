@@ -279,6 +279,40 @@ def test_the_verdict_says_which_of_its_lines_fail_nothing(
     assert "Below the declared floor: 0.9: compatible" in capsys.readouterr().out.splitlines()
 
 
+NASTY = "<b>@octocat</b> closes #1 ![x](https://evil.invalid/p)\n\n# A heading\n::error::gone"
+
+
+def test_a_message_begins_no_line_of_its_own_wherever_it_is_quoted(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(OUTCOMES, "incompatible", Failure("probes", NASTY))
+    project.outcomes = {"0.9": "incompatible", "1.1": "incompatible"}
+    workspace = Workspace(read_matrix(project.root / "matrix.yaml"))
+    first = workspace.plan().cells[0]
+    publish_records(workspace.matrix, workspace.plan(), [make_record(first)])
+    for arguments in (["run"], ["verdict"], ["report"], ["changes", "evidence", ".compat/records"]):
+        main(arguments)
+        lines = capsys.readouterr().out.splitlines()
+        assert any("# A heading ::error::gone" in line for line in lines), arguments
+        assert not [line for line in lines if line.lstrip().startswith(("::", "#"))], arguments
+
+
+def test_a_verdict_for_github_holds_nothing_that_github_obeys(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(OUTCOMES, "incompatible", Failure("probes", NASTY))
+    project.outcomes = {"1.1": "incompatible"}
+    main(["run"])
+    capsys.readouterr()
+    assert main(["verdict", "--markdown"]) == 1
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert first == ("**dep>=1.0 does not hold: dep 1.1 is incompatible; mend it.**")
+    assert (
+        "- Does not count: dep1.1-cpu-py311 is incompatible: probes: `<b>@octocat</b>` closes `#1` "
+        "`![x](https://evil.invalid/p)` `#` A heading ::error::gone."
+    ) in lines
+
+
 def test_who_stops_reading_sees_no_traceback() -> None:
     command = [sys.executable, "-m", "torchfloor", "schema"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own command line

@@ -11,6 +11,7 @@ from torchfloor.output import (
     bounded_files,
     installer_words,
     name_shortage,
+    one_line,
     printable,
     tidy_log,
     without_addresses,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 )
 def test_what_has_no_shape_is_not_shown(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_what_is_quoted_in_a_sentence_is_in_one_line() -> None:
+    assert one_line(" a\r\n\n::error::b\x0b\u2028c\t\x1b[2Jd ") == "a ::error::b c d"
 
 
 @pytest.mark.parametrize(
