@@ -19,7 +19,7 @@ from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
 from torchfloor.handover import save_plan
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
-from torchfloor.output import open_output
+from torchfloor.output import one_line, open_output
 from torchfloor.publish import published_evidence, write_document
 from torchfloor.records import read_records
 from torchfloor.report.changes import print_changes, render_changes
@@ -113,8 +113,10 @@ def _describe(cell: Cell) -> str:
 
 def _merge(options: argparse.Namespace) -> int:
     merged = Workspace(read_matrix(options.matrix)).merge(options.folders)
-    for line in merged.refused:
-        print(f"torchfloor: not taken: {line}", file=sys.stderr)  # noqa: T201
+    told = [f"not taken: {line}" for line in merged.refused]
+    told += [f"passed over: {line}" for line in merged.others]
+    for line in told:
+        print(f"torchfloor: {one_line(line)}", file=sys.stderr)  # noqa: T201
     print(f"{merged.records} record{'s' if merged.records != 1 else ''} in .compat/records/")  # noqa: T201
     return 1 if merged.refused else 0
 
