@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,6 +186,35 @@ def test_a_pull_request_that_is_open_tells_of_the_newest_run(
     assert not called(run, "gh", "pr", "create"), everything(run)
     (edited,) = called(run, "gh", "pr", "edit", "evidence/newest")
     assert "tinydep>=1.0 holds" in edited[-1]
+
+
+def test_the_recipe_for_other_systems_comes_to_its_verdict_whatever_it_finds(
+    tmp_path: Path,
+) -> None:
+    project = make_project(tmp_path, {"1.0": tiny.GOOD, "1.1": tiny.WRONG, "1.2": tiny.GOOD})
+    readme = (WORKFLOW.parents[2] / "README.md").read_text("utf-8")
+    (recipe,) = re.findall(r"```sh\n(torchfloor plan --save.*?)```", readme, re.DOTALL)
+    hand_back = f"mv .compat/records handed; echo > handed/{project.cell('1.2')}.json"
+    for before, after in (
+        ("2/5", "1/1"),
+        ("FOLDER...", "handed"),
+        ("torchfloor merge", f"{hand_back}\ntorchfloor merge"),
+    ):
+        assert recipe.count(before) == 1
+        recipe = recipe.replace(before, after)
+    here = f'torchfloor() {{ "{sys.executable}" -m torchfloor "$@"; }}\n'
+    done = subprocess.run(  # noqa: S603 - as a CI system runs it
+        ["bash", "-eo", "pipefail", "-c", here + recipe],  # noqa: S607
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tiny.SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    assert f"not taken: handed: {project.cell('1.2')}.json is no record" in done.stderr
+    assert "tinydep>=1.0 does not hold: tinydep 1.1 is incompatible" in done.stdout
+    assert f"{project.cell('1.2')} is missing" in done.stdout
 
 
 @pytest.mark.parametrize("lines", [0, 3, 5000])
