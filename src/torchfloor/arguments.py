@@ -65,7 +65,7 @@ def _add_reports(commands: Commands) -> None:
     report.add_argument("--page", metavar="FOLDER", type=Path, help="write the page into a folder")
 
     explain = _add(commands, "explain", "tell what is known of one cell")
-    explain.add_argument("cell", metavar="CELL", help="its identifier")
+    explain.add_argument("cell", metavar="CELL", help="its identifier, or enough of its beginning")
     _add_evidence(explain)
     explain.add_argument("--json", action="store_true", help="print JSON")
 

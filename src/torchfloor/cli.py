@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +22,7 @@ from torchfloor.output import one_line, open_output
 from torchfloor.publish import published_evidence, write_document
 from torchfloor.records import read_records
 from torchfloor.report.changes import print_changes, render_changes
-from torchfloor.report.explain import print_story
+from torchfloor.report.explain import find_row, print_story
 from torchfloor.report.markdown import render_page, render_verdict
 from torchfloor.report.model import make_report
 from torchfloor.report.story import tell_stories
@@ -183,14 +182,8 @@ def _write_page(evidence: Evidence, folder: Path) -> None:
 
 def _explain(options: argparse.Namespace) -> int:
     evidence = _read_evidence(options)
-    known = [cell.id for cell in evidence.plan.cells]
-    if options.cell not in known:
-        near = get_close_matches(options.cell, known, cutoff=0.5)
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        msg = f"no cell {options.cell} in the plan{hint}; `torchfloor plan` lists them"
-        raise TorchfloorError(msg)
-    rows = [row for row in make_report(*evidence).rows if row.cell == options.cell]
-    story = next(tell_stories(rows, evidence.records))
+    row = find_row(make_report(*evidence).rows, options.cell)
+    story = next(tell_stories([row], evidence.records))
     if options.json:
         _print_json(story)
     else:
