@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from tests.torchfloor.builders import PROVENANCE, make_record, write_project
+from tests.torchfloor.system import POSIX, needs
 
 from torchfloor import __version__, host
 from torchfloor.cli import main
@@ -252,6 +253,7 @@ def test_the_plan_names_each_cell_and_why_it_is_not_run(
     assert project.ran == []
 
 
+@POSIX
 def test_what_stands_in_the_place_of_the_workspace_is_told(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -313,6 +315,7 @@ def test_a_verdict_for_github_holds_nothing_that_github_obeys(
     ) in lines
 
 
+@POSIX
 def test_who_stops_reading_sees_no_traceback() -> None:
     command = [sys.executable, "-m", "torchfloor", "schema"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own command line
@@ -377,6 +380,7 @@ def test_another_matrix_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "other.yaml: 1 mistake\n  not found" in capsys.readouterr().err
 
 
+@POSIX
 def test_the_workspace_is_private_and_untracked(project: Project) -> None:
     main(["plan"])
     folder = project.root / ".compat"
@@ -427,6 +431,8 @@ def test_published_evidence_is_judged_on_its_own(
     assert "dep>=1.0 holds" in capsys.readouterr().out
 
 
+@POSIX
+@POSIX
 @pytest.mark.parametrize("streams", ["", ">&-", ">&- 2>&- <&-"])
 def test_a_command_that_has_no_output_ends_as_ever(streams: str) -> None:
     shell = ["/bin/sh", "-c", f'exec "$0" -m torchfloor schema {streams}', sys.executable]
@@ -460,7 +466,7 @@ sys.exit(cli.main(["schema"]))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+@needs("os.openpty", "signal.SIGHUP")
 def test_a_terminal_that_is_closed_is_an_interruption() -> None:
     ours, theirs = os.openpty()
     command = [sys.executable, "-c", RUNNING]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import venv
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e.project import hash_of
+from tests.torchfloor.system import needs
 
 from torchfloor.install import environment_python, site_packages
 from torchfloor_incell import facts, wording
@@ -110,7 +112,7 @@ class Cell:
             "OMP_NUM_THREADS": "1",
         }
         python = str(environment_python(self.environment))
-        command = [python, "-m", "pytest", "-c", "/dev/null", "--rootdir", "."]
+        command = [python, "-m", "pytest", "-c", os.devnull, "--rootdir", "."]
         plugins = ["-p", "torchfloor_incell", "-p", "no:cacheprovider", "-W", "error"]
         done = subprocess.run(  # noqa: S603 - this very Python
             [*command, *plugins, *options, "probes"],
@@ -331,6 +333,7 @@ def test_modules_that_are_imported_later_are_held_as_well(cell: Cell) -> None:
     assert [line["kind"] for line in lines][-2:] == ["broken", "finish"]
 
 
+@needs("os.fork")
 @pytest.mark.parametrize(
     ("dependency", "probes"),
     [
