@@ -141,7 +141,7 @@ class Rehearsal:
 
     def _run(self, earlier: Mapping[str, Job] | None = None) -> None:
         """Run the jobs, but for those that went well in an earlier attempt."""
-        again = set()
+        again: set[str] = set()
         for name, job in self._workflow["jobs"].items():
             needs = [job["needs"]] if isinstance(job.get("needs"), str) else job.get("needs", [])
             kept = {}
