@@ -1,8 +1,19 @@
-"""What all tests share: how many examples property tests look at, and signals that are heeded."""
+"""What all tests share: where they run, how many examples they look at, signals that are heeded."""
 
 import signal
+import sys
 
 from hypothesis import settings
+
+E2E_RUNS = sys.platform == "linux"
+# These plant faults that only Linux has: /proc, /dev/full, prctl, limits, process groups.
+collect_ignore_glob = [] if E2E_RUNS else ["e2e/test_*.py"]
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is left out, and why."""
+    return [] if E2E_RUNS else ["tests/e2e: left out, since the faults they plant are Linux's"]
+
 
 # For fuzzing at length: pytest --hypothesis-profile=long. Where CI=true is set, hypothesis looks at
 # the same examples every time, and so does this profile.

@@ -65,13 +65,14 @@ def _add_reports(commands: Commands) -> None:
     report.add_argument("--page", metavar="FOLDER", type=Path, help="write the page into a folder")
 
     explain = _add(commands, "explain", "tell what is known of one cell")
-    explain.add_argument("cell", metavar="CELL", help="its identifier")
+    explain.add_argument("cell", metavar="CELL", help="its identifier, or enough of its beginning")
     _add_evidence(explain)
     explain.add_argument("--json", action="store_true", help="print JSON")
 
     verdict = _add(commands, "verdict", "compare declared and measured floor")
     _add_evidence(verdict)
     verdict.add_argument("--json", action="store_true", help="print JSON")
+    verdict.add_argument("--markdown", action="store_true", help="print Markdown")
 
     changes = _add(commands, "changes", "say what changed; 1 if it is a regression")
     which = "a folder of records, or a git revision of evidence/"

@@ -10,7 +10,7 @@ from torchfloor import screen
 from torchfloor.addresses import without_credentials
 from torchfloor.errors import ConfigError, TorchfloorError
 from torchfloor.index import IndexUnreachableError
-from torchfloor.output import printable
+from torchfloor.output import one_line
 from torchfloor.plan import plan_release
 from torchfloor.records import write_record
 from torchfloor.static import read_wheels
@@ -128,11 +128,11 @@ def _report(record: Record) -> Iterator[str]:
     """Say what came of it, and what that means."""
     told = f"Canary: {record.package} {record.release} is {record.outcome}"
     if record.failure is not None and record.outcome != "compatible":
-        told += f": {printable(f'{record.failure.stage}: {record.failure.message}')}"
+        told += f": {one_line(f'{record.failure.stage}: {record.failure.message}')}"
     yield f"{told}."
     failed = [probe for probe in record.probes if probe.outcome == "failed"]
     for probe in failed[1:]:
-        yield f"  {probe.probe}: {printable(probe.message)}"
+        yield f"  {probe.probe}: {one_line(probe.message)}"
     if record.outcome == "incompatible":
         yield "It is allowed to fail, so this fails nothing: mend it before it is released."
     yield f"Record: .compat/canary/{record.cell}.json; it stands in no table, and moves no floor."

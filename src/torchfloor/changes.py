@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 
 from torchfloor.differences import Difference, Kind, find_differences, machine_of
-from torchfloor.output import printable
+from torchfloor.output import one_line
 from torchfloor.snapshot import Snapshot, tell_damaged
 from torchfloor.telling import Group, name_places, tell
 
@@ -138,17 +138,16 @@ def _outcome(before: Record, after: Record) -> Iterator[Change]:
 def _reason(record: Record) -> str:
     if record.outcome == "compatible" or record.failure is None:
         return ""
-    words = " ".join(printable(f"{record.failure.stage}: {record.failure.message}").split())
+    words = one_line(f"{record.failure.stage}: {record.failure.message}")
     return f": {words[:_LONGEST]}{'…' if len(words) > _LONGEST else ''}"
 
 
 def _change(found: Difference, record: Record, than: str = "") -> Change:
-    words = (printable(text) for text in (*found.names, *found.figures))
-    told = [" ".join(text.split()) for text in words]
+    told = [one_line(text) for text in (*found.names, *found.figures)]
     return Change(
         cell=record.cell,
         kind=found.kind,
-        text=" ".join(printable(found.text).split()) + (f" (beside {than})" if than else ""),
+        text=one_line(found.text) + (f" (beside {than})" if than else ""),
         names=tuple(told[: len(found.names)]),
         figures=tuple(told[len(found.names) :]),
         regression=found.kind == "lost" and record.promised,
@@ -202,7 +201,7 @@ def _notes(both: Sequence[tuple[Record, Record]]) -> Iterator[str]:
     if beside:
         names = [name for name, _ in beside.most_common(_MOST_PACKAGES)]
         more = f" and {len(beside) - len(names)} more" if len(beside) > len(names) else ""
-        yield f"Other versions beside the release: {', '.join(map(printable, names))}{more}"
+        yield f"Other versions beside the release: {', '.join(map(one_line, names))}{more}"
 
 
 def _differ(one: object, other: object) -> bool:

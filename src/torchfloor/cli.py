@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,12 +18,12 @@ from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
 from torchfloor.handover import save_plan
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
-from torchfloor.output import open_output
+from torchfloor.output import one_line, open_output
 from torchfloor.publish import published_evidence, write_document
 from torchfloor.records import read_records
 from torchfloor.report.changes import print_changes, render_changes
-from torchfloor.report.explain import print_story
-from torchfloor.report.markdown import render_page
+from torchfloor.report.explain import find_row, print_story
+from torchfloor.report.markdown import render_page, render_verdict
 from torchfloor.report.model import make_report
 from torchfloor.report.story import tell_stories
 from torchfloor.report.terminal import Terminal, print_report
@@ -113,8 +112,10 @@ def _describe(cell: Cell) -> str:
 
 def _merge(options: argparse.Namespace) -> int:
     merged = Workspace(read_matrix(options.matrix)).merge(options.folders)
-    for line in merged.refused:
-        print(f"torchfloor: not taken: {line}", file=sys.stderr)  # noqa: T201
+    told = [f"not taken: {line}" for line in merged.refused]
+    told += [f"passed over: {line}" for line in merged.others]
+    for line in told:
+        print(f"torchfloor: {one_line(line)}", file=sys.stderr)  # noqa: T201
     print(f"{merged.records} record{'s' if merged.records != 1 else ''} in .compat/records/")  # noqa: T201
     return 1 if merged.refused else 0
 
@@ -181,14 +182,8 @@ def _write_page(evidence: Evidence, folder: Path) -> None:
 
 def _explain(options: argparse.Namespace) -> int:
     evidence = _read_evidence(options)
-    known = [cell.id for cell in evidence.plan.cells]
-    if options.cell not in known:
-        near = get_close_matches(options.cell, known, cutoff=0.5)
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        msg = f"no cell {options.cell} in the plan{hint}; `torchfloor plan` lists them"
-        raise TorchfloorError(msg)
-    rows = [row for row in make_report(*evidence).rows if row.cell == options.cell]
-    story = next(tell_stories(rows, evidence.records))
+    row = find_row(make_report(*evidence).rows, options.cell)
+    story = next(tell_stories([row], evidence.records))
     if options.json:
         _print_json(story)
     else:
@@ -201,6 +196,8 @@ def _verdict(options: argparse.Namespace) -> int:
     verdict = report.verdict
     if options.json:
         _print_json(verdict)
+    elif options.markdown:
+        _print_document(render_verdict(report).encode())
     else:
         below = [f"Below the declared floor: {line}" for line in verdict.below]
         indexes = [f"Index: {told}." for told in report.unreachable]

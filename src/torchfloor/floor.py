@@ -12,7 +12,7 @@ from packaging.version import Version
 from torchfloor import screen
 from torchfloor.claim import Floor, claim
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
-from torchfloor.output import printable
+from torchfloor.output import one_line
 from torchfloor.search import Known, conclude, most_tests, next_step
 from torchfloor.static import known_static, read_names
 from torchfloor.unasked import explain, tell_indexes
@@ -202,7 +202,7 @@ class _Search:
         self.known[step.place] = record.outcome
         self.spent += record.outcome != "errored"
         why = record.failure
-        reason = f": {printable(f'{why.stage}: {why.message}')}" if why else ""
+        reason = f": {one_line(f'{why.stage}: {why.message}')}" if why else ""
         if record.outcome == "errored":
             reason += " (says nothing about the release: stepped around)"
         self.say(f"  {cell.release} is {record.outcome}{reason}.")

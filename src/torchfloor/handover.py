@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -24,6 +25,8 @@ __all__ = ["PLAN", "Merged", "handed_plan", "merge_records", "save_plan"]
 PLAN = "TORCHFLOOR_PLAN"
 """Names the file of a plan that another machine has made; then no index is asked."""
 _MAX_PLAN = 64 * 2**20
+_ANY_CELL = re.compile(r".*-[a-z][a-z0-9]*-py3[0-9]+\.json", re.IGNORECASE | re.DOTALL)
+"""A name that the record of some package's cell may have."""
 
 
 def save_plan(plan: Plan, file: Path) -> None:
@@ -89,10 +92,12 @@ class Merged(NamedTuple):
     Attributes:
         records: How many cells have a record now.
         refused: What was not taken, and why: a line for each record.
+        others: Records of other packages, which are none of ours: a line for each folder.
     """
 
     records: int
     refused: tuple[str, ...]
+    others: tuple[str, ...] = ()
 
 
 def merge_records(folders: Sequence[Path], target: Path, package: str) -> Merged:
@@ -101,8 +106,8 @@ def merge_records(folders: Sequence[Path], target: Path, package: str) -> Merged
     Args:
         folders: Where they are, in any depth: an artifact is often a folder of its own.
         target: Where they go; what it has already is one more folder, and stays.
-        package: The dependency they are about; files of other names, such as what is rendered
-            beside published records, are none of them.
+        package: The dependency they are about; records of others are named and passed over, and
+            what has the name of no record, such as what is rendered beside them, in silence.
 
     Returns:
         What was taken, and what was not: damaged records, and two of one cell that disagree, of
@@ -118,24 +123,30 @@ def merge_records(folders: Sequence[Path], target: Path, package: str) -> Merged
         raise TorchfloorError(msg)
     with storing(target):
         target.mkdir(parents=True, exist_ok=True)
-    found: dict[str, list[Record]] = {}
+    found: dict[str, list[tuple[Path, Record]]] = {}
     refused: list[str] = []
+    foreign: list[str] = []
     for folder in (target, *(each for root in folders for each in _folders(root))):
-        records, errors = read_records(folder, passing_over=_others(folder, package))
+        others = _others(folder, package)
+        records, errors = read_records(folder, passing_over=others)
         refused += [f"{folder}: {error}" for error in errors]
+        if cells := sorted(name for name in others if _ANY_CELL.fullmatch(name)):
+            foreign.append(f"{folder}: {_span(cells)}: not of {package}")
         for record in records:
-            found.setdefault(record.cell, []).append(record)
-    for cell, records in found.items():
-        if any(record != records[0] for record in records):
-            refused.append(_disagreement(cell, records))
+            found.setdefault(record.cell, []).append((folder, record))
+    for cell, places in found.items():
+        _, first = places[0]
+        if any(record != first for _, record in places):
+            refused.append(_disagreement(cell, places))
         else:
-            write_record(records[0], target)
+            write_record(first, target)
     merged = len(read_records(target)[0])
     if not merged and not refused:
         names = ", ".join(map(str, folders))
-        msg = f"No record in {names}: no machine has handed one back; look at what they say."
+        msg = f"No record of {package} in {names}: no machine has handed one back; look at what "
+        msg += f"they say.{''.join(f' Passed over: {told}.' for told in foreign)}"
         raise NoEvidenceError(msg)
-    return Merged(merged, tuple(refused))
+    return Merged(merged, tuple(refused), tuple(foreign))
 
 
 def _folders(root: Path) -> list[Path]:
@@ -146,9 +157,13 @@ def _others(folder: Path, package: str) -> set[str]:
     return {file.name for file in folder.glob("*.json") if not is_cell_name(file.stem, package)}
 
 
-def _disagreement(cell: str, records: Sequence[Record]) -> str:
+def _span(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} files ({names[0]} to {names[-1]})"
+
+
+def _disagreement(cell: str, places: Sequence[tuple[Path, Record]]) -> str:
     told = " and ".join(
-        f"{record.outcome} ({record.provenance.finished:%Y-%m-%d %H:%M:%S} UTC)"
-        for record in records
+        f"{record.outcome} ({record.provenance.finished:%Y-%m-%d %H:%M:%S} UTC) in {folder}"
+        for folder, record in places
     )
-    return f"{cell}: its records disagree, {told}; keep one, or run the cell again"
+    return f"{cell}: its records disagree, {told}; remove all but one, or run the cell again"

@@ -17,6 +17,7 @@ __all__ = [
     "bounded_files",
     "installer_words",
     "name_shortage",
+    "one_line",
     "open_output",
     "printable",
     "tidy_log",
@@ -81,6 +82,14 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "�" for c in text
     )
+
+
+def one_line(text: str) -> str:
+    """Quote text in a sentence: printable, and never the beginning of a line.
+
+    What reads a job's log obeys some lines by their beginning, such as GitHub `::error::`.
+    """
+    return " ".join(printable(text).split())
 
 
 def name_shortage(text: str) -> str:

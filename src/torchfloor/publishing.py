@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 import nox
 
 from torchfloor.errors import TorchfloorError, unfinished
+from torchfloor.output import one_line
 from torchfloor.publish import publish_records, published_report, render_documents, write_document
 from torchfloor.records import read_records
 from torchfloor.static import publish_static
+from torchfloor.verdict import name_cells
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +63,7 @@ def _shout(session: nox.Session, report: Report) -> None:
     """Fail where wheels say something else than what was run."""
     found = report.timeline.disagreements if report.timeline else ()
     for line in found:
-        session.warn(f"DISAGREEMENT of wheel and run: {line}")
+        session.warn(f"DISAGREEMENT of wheel and run: {one_line(line)}")
     if found:
         what = "what wheels say and what was run disagree"
         hint = "a stub, a probe or the reading of wheels is wrong: find out which"
@@ -91,14 +93,23 @@ def define_docs(workspace: Workspace, documents: Documents | None) -> None:
         if checking and differing:
             names = " and ".join(file.name for file in differing)
             verb = "differs" if len(differing) == 1 else "differ"
-            hint = "run `nox -s docs` and commit the result"
-            session.error(f"{names} {verb} from what the evidence says; {hint}")
+            session.error(f"{names} {verb} from what the evidence says; {_advise(report)}")
         for file in differing:
             write_document(file, rendered[file])
             session.log(f"rendered {file.name}")
         if workspace.matrix.names and report.timeline is None:
             session.warn("no timeline of the matrix's names is published: run `nox -s publish`")
         _shout(session, report)
+
+
+def _advise(report: Report) -> str:
+    """Say how the documents come to say what the evidence says, and something at that."""
+    stale = [row.cell for row in report.rows if row.outcome == "stale"]
+    if not stale:
+        return "run `nox -s docs` and commit the result"
+    why = "since the subject, the probes, the matrix or a wheel have changed"
+    again = "run the matrix again and publish: `nox -s compat`, then `nox -s publish`"
+    return f"{name_cells(stale)} stale, {why}; {again}"
 
 
 def _equals(file: Path, text: str) -> bool:

@@ -30,7 +30,7 @@ from torchfloor import screen
 from torchfloor.errors import StorageError, TorchfloorError, unfinished
 from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
-from torchfloor.output import open_output, printable
+from torchfloor.output import one_line, open_output
 from torchfloor.publishing import Documents, define_docs, define_publish
 from torchfloor.records import write_atomically
 from torchfloor.scouting import define_scouting
@@ -201,7 +201,7 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     if record.outcome == "compatible":
         return
     assert record.failure is not None, cell.id  # noqa: S101 - only a compatible cell has none
-    why = printable(f"{record.failure.stage}: {record.failure.message}")
+    why = one_line(f"{record.failure.stage}: {record.failure.message}")
     told = f"{cell.id} is {record.outcome}: {why}"
     if cell.promised:
         session.error(f"{told} (log: .compat/logs/{cell.id}/)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torchfloor.errors import NoEvidenceError, RecordError
 from torchfloor.garbage import uncollected
-from torchfloor.output import printable
+from torchfloor.output import one_line
 from torchfloor.records import NO_RECORDS, decode_record, read_record, record_files
 from torchfloor.revision import name_revision, read_revision
 
@@ -91,18 +91,18 @@ def _gather(name: str, files: Iterable[tuple[str, Callable[[], Record]]]) -> Sna
             except RecordError as error:
                 damaged[file] = str(error)
     records.sort(key=lambda record: (record.version, record.cell))
-    return Snapshot(printable(name), tuple(records), damaged)
+    return Snapshot(one_line(name), tuple(records), damaged)
 
 
 def tell_damaged(snapshot: Snapshot) -> list[str]:
     """Say what could not be read: a line for files that the same is wrong with."""
     alike: dict[str, list[str]] = {}
     for file, why in snapshot.damaged.items():
-        alike.setdefault(why.removeprefix(printable(file)).strip(), []).append(file)
+        alike.setdefault(one_line(why).removeprefix(one_line(file)).strip(), []).append(file)
     return [f"{snapshot.name}: {_name_files(files)} {why}" for why, files in alike.items()]
 
 
 def _name_files(files: list[str]) -> str:
     if len(files) == 1:
-        return printable(files[0])
-    return f"each of {len(files)} files ({printable(files[0])} to {printable(files[-1])})"
+        return one_line(files[0])
+    return f"each of {len(files)} files ({one_line(files[0])} to {one_line(files[-1])})"

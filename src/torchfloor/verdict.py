@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from packaging.version import Version
 
-from torchfloor.output import printable
+from torchfloor.output import one_line
 from torchfloor.record import Outcome, Record, version_of
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def stand(plan: Plan, records: Iterable[Record], inputs: Inputs | None = None) -
                 promised=cell.promised,
                 outcome=outcome,
                 reason=reason,
-                path=printable(record.path_of(plan.headline)) if record else "",
+                path=one_line(record.path_of(plan.headline)) if record else "",
                 record=record,
             )
         )
@@ -145,7 +145,7 @@ def _outcome(cell: Cell, record: Record | None, inputs: Inputs | None) -> tuple[
     if inputs is not None and not inputs.made(record):
         return "stale", "the subject, the probes or the matrix have changed since; run it again"
     if record.failure is not None and record.outcome != "compatible":
-        return record.outcome, printable(f"{record.failure.stage}: {record.failure.message}")
+        return record.outcome, one_line(f"{record.failure.stage}: {record.failure.message}")
     return record.outcome, ""
 
 

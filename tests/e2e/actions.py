@@ -58,11 +58,12 @@ def _set_up_python(_stage: Stage, inputs: dict[str, Any]) -> dict[str, str]:
 
 
 def _upload(stage: Stage, inputs: dict[str, Any]) -> dict[str, str]:
-    """Take a file or a folder; what is hidden only if that is said."""
+    """Take a file or a folder; what is hidden, and another of that name, only if that is said."""
     name, path = str(inputs.pop("name")), str(inputs.pop("path")).strip()
     hidden, lacking = inputs.pop("include-hidden-files", False), inputs.pop("if-no-files-found")
+    overwrite = inputs.pop("overwrite", False)
     source, target = stage.workspace / path, stage.artifacts / name
-    if target.exists():
+    if target.exists() and not overwrite:
         msg = f"an artifact {name} is there already"
         raise ActionError(msg)
     files = [source] if source.is_file() else [f for f in source.rglob("*") if f.is_file()]
@@ -71,6 +72,7 @@ def _upload(stage: Stage, inputs: dict[str, Any]) -> dict[str, str]:
     if not files and lacking == "error":
         msg = f"no files at {path}"
         raise ActionError(msg)
+    shutil.rmtree(target, ignore_errors=True)
     root = source.parent if source.is_file() else source
     for file in files:
         place = target / file.relative_to(root)
@@ -97,13 +99,12 @@ def _download(stage: Stage, inputs: dict[str, Any]) -> dict[str, str]:
 
 
 def _upload_pages(stage: Stage, inputs: dict[str, Any]) -> dict[str, str]:
-    return _upload(
-        stage, {"name": "github-pages", "path": inputs.pop("path"), "if-no-files-found": "error"}
-    )
+    said = {"name": inputs.pop("name"), "path": inputs.pop("path")}
+    return _upload(stage, {**said, "if-no-files-found": "error"})
 
 
-def _deploy_pages(stage: Stage, _inputs: dict[str, Any]) -> dict[str, str]:
-    stage.pages = stage.artifacts / "github-pages"
+def _deploy_pages(stage: Stage, inputs: dict[str, Any]) -> dict[str, str]:
+    stage.pages = stage.artifacts / str(inputs.pop("artifact_name"))
     if not (stage.pages / "index.html").is_file():
         msg = "there is no page to deploy"
         raise ActionError(msg)

@@ -53,6 +53,11 @@ class Job:
     log: str = ""
     summary: str = ""
 
+    @property
+    def went_well(self) -> bool:
+        """Whether it need not be run again."""
+        return self.result != "failure"
+
 
 class Rehearsal:
     """One run of a workflow.
@@ -93,6 +98,7 @@ class Rehearsal:
             "ref_name": "main",
             "repository": "someone/something",
             "run_id": "17",
+            "run_attempt": "1",
             "server_url": "https://host.invalid",
             "token": "secret",
             "event": {"repository": {"default_branch": "main"}},
@@ -126,10 +132,26 @@ class Rehearsal:
             (programs / name).write_text(text, "utf-8")
             (programs / name).chmod(stat.S_IRWXU)
 
-    def _run(self) -> None:
+    def run_failed_again(self) -> None:
+        """Run the jobs that failed again, and all that need them, as a further attempt."""
+        self._github["run_attempt"] = str(int(self._github["run_attempt"]) + 1)
+        self._lost = frozenset()
+        earlier, self.jobs = self.jobs, {}
+        self._run(earlier)
+
+    def _run(self, earlier: Mapping[str, Job] | None = None) -> None:
+        """Run the jobs, but for those that went well in an earlier attempt."""
+        again: set[str] = set()
         for name, job in self._workflow["jobs"].items():
-            needs = job.get("needs", [])
-            contexts = self._contexts([needs] if isinstance(needs, str) else needs)
+            needs = [job["needs"]] if isinstance(job.get("needs"), str) else job.get("needs", [])
+            kept = {}
+            if earlier is not None and again.isdisjoint(needs):
+                kept = {n: j for n, j in earlier.items() if n.split()[0] == name and j.went_well}
+            if name in kept:
+                self.jobs |= kept
+                continue
+            again.add(name)
+            contexts = self._contexts(needs)
             if not self._holds(job.get("if"), contexts):
                 self.jobs[name] = Job("skipped")
                 continue
@@ -137,7 +159,8 @@ class Rehearsal:
             (cells,) = matrix.values()  # only `include` is known here
             ran = {}
             for cell in cells:
-                ran[cell.get("cell", "")] = self._run_job(job, {**contexts, "matrix": cell})
+                known = kept.get(f"{name} {cell.get('cell')}")
+                ran[cell.get("cell", "")] = known or self._run_job(job, contexts | {"matrix": cell})
             failed = any(each.result == "failure" for each in ran.values())
             self.jobs[name] = Job("failure") if failed else Job()
             if list(ran) == [""]:

@@ -150,7 +150,8 @@ def test_what_is_published_is_what_docs_checks(proved: Session) -> None:
     page.write_text(page.read_text("utf-8") + "It also runs on 0.9.\n", "utf-8")
     edited = project.nox("-s", "docs", "--", "--check")
     assert edited.status == 1
-    assert "COMPATIBILITY.md differs from what the evidence says" in edited.output
+    told = "COMPATIBILITY.md differs from what the evidence says; run `nox -s docs` and commit"
+    assert told in edited.output
 
     assert project.nox("-s", "docs").status == 0
     assert "It also runs" not in page.read_text("utf-8")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.e2e import project as tiny
-from tests.e2e.expressions import UnknownNameError, evaluate
+from tests.e2e.expressions import UnknownNameError, evaluate, fill_in
 from tests.e2e.project import Project, make_project
 from tests.e2e.rehearsal import Rehearsal
 
@@ -137,6 +140,119 @@ def test_a_red_run_speaks_up_in_one_issue_with_what_is_wrong(red: Rehearsal) -> 
     assert "tinydep1.1-cpu" in created[-1]
     assert "tinydep1.2-cpu" in created[-1]
     assert not called(red, "gh", "issue", "close")
+
+
+def test_a_second_attempt_of_what_failed_mends_the_run(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    mended = tmp_path / "mended"
+    code = "import os\n\ndef double(number):\n    return (3 - os.path.exists({!r})) * number\n"
+    moody = code.format(str(mended))
+    origin, _ = make_origin(tmp_path, {"1.0": tiny.GOOD, "1.1": moody})
+    run = Rehearsal(tmp_path, WORKFLOW.read_text("utf-8"), origin, "schedule", answers=OPEN)
+    first = dict(run.jobs)
+    failed = {name.split("-")[0] for name, job in first.items() if job.result == "failure"}
+    assert failed == {"cell", "cell tinydep1.1", "report"}, everything(run)
+    mended.touch()
+    run.run_failed_again()
+    assert {job.result for job in run.jobs.values()} == {"success"}, everything(run)
+    unharmed = next(name for name in first if name.startswith("cell tinydep1.0"))
+    assert run.jobs[unharmed] is first[unharmed]
+    records, errors = read_records(run.stage.artifacts / "merged")
+    assert ([record.outcome for record in records], errors) == (["compatible"] * 2, [])
+    assert run.stage.pages == run.stage.artifacts / "github-pages-2"
+    assert called(run, "gh", "issue")[-1][2] == "close"
+
+
+def test_an_issue_stays_open_where_the_evidence_cannot_be_proposed(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    origin, _ = make_origin(tmp_path, {"1.0": tiny.GOOD})
+    hook = origin / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n", "utf-8")
+    hook.chmod(0o755)
+    run = Rehearsal(tmp_path, WORKFLOW.read_text("utf-8"), origin, "schedule", answers=OPEN)
+    assert run.jobs["evidence"].result == "failure", everything(run)
+    assert not called(run, "gh", "issue", "close")
+    (edited,) = called(run, "gh", "issue", "edit", "7")
+    assert "report success, page success, evidence failure." in edited[-1]
+
+
+def test_a_pull_request_that_is_open_tells_of_the_newest_run(
+    green: Rehearsal, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "--quiet", "--bare", str(green.stage.origin), "origin.git")
+    answers = {"gh issue list": "", "gh pr list": "1"}
+    text = WORKFLOW.read_text("utf-8")
+    run = Rehearsal(tmp_path, text, tmp_path / "origin.git", "schedule", answers=answers)
+    assert not called(run, "gh", "pr", "create"), everything(run)
+    (edited,) = called(run, "gh", "pr", "edit", "evidence/newest")
+    assert "tinydep>=1.0 holds" in edited[-1]
+
+
+def test_the_recipe_for_other_systems_comes_to_its_verdict_whatever_it_finds(
+    tmp_path: Path,
+) -> None:
+    project = make_project(tmp_path, {"1.0": tiny.GOOD, "1.1": tiny.WRONG, "1.2": tiny.GOOD})
+    readme = (WORKFLOW.parents[2] / "README.md").read_text("utf-8")
+    (recipe,) = re.findall(r"```sh\n(torchfloor plan --save.*?)```", readme, re.DOTALL)
+    hand_back = f"mv .compat/records handed; echo > handed/{project.cell('1.2')}.json"
+    for before, after in (
+        ("2/5", "1/1"),
+        ("FOLDER...", "handed"),
+        ("torchfloor merge", f"{hand_back}\ntorchfloor merge"),
+    ):
+        assert recipe.count(before) == 1
+        recipe = recipe.replace(before, after)
+    here = f'torchfloor() {{ "{sys.executable}" -m torchfloor "$@"; }}\n'
+    done = subprocess.run(  # noqa: S603 - as a CI system runs it
+        ["bash", "-eo", "pipefail", "-c", here + recipe],  # noqa: S607
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tiny.SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    assert f"not taken: handed: {project.cell('1.2')}.json is no record" in done.stderr
+    assert "tinydep>=1.0 does not hold: tinydep 1.1 is incompatible" in done.stdout
+    assert f"{project.cell('1.2')} is missing" in done.stdout
+
+
+@pytest.mark.parametrize("lines", [0, 3, 5000])
+def test_what_is_told_is_cut_at_a_line_to_what_an_issue_takes_and_says_so(
+    tmp_path: Path, lines: int
+) -> None:
+    steps = yaml.safe_load(WORKFLOW.read_text("utf-8"))["jobs"]["report"]["steps"]
+    (script,) = (
+        step["run"] for step in steps if step.get("name") == "Fit what is told into an issue"
+    )
+    (tmp_path / "told").mkdir()
+    (tmp_path / "told/verdict.md").write_text("**It holds.**\n", "utf-8")
+    (tmp_path / "told/changes.md").write_text("- one ≥ more\n" * lines, "utf-8")
+    subprocess.run(  # noqa: S603 - as GitHub runs it
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],  # noqa: S607
+        cwd=tmp_path,
+        env=os.environ | {"RUN": "https://host.invalid/17"},
+        check=True,
+    )
+    body = (tmp_path / "told/body.md").read_text("utf-8")
+    first, *told = body.splitlines()
+    assert first == "**It holds.**"
+    assert len(body.encode()) < 61_000
+    assert ("Cut here" in body) == (lines == 5000)
+    assert {line for line in told if line} <= {"- one ≥ more", told[-1]}
+
+
+@pytest.mark.parametrize(
+    ("event", "group", "gives_way"),
+    [("push", "ci-abc", False), ("pull_request", "ci-refs/pull/1/merge", True)],
+)
+def test_only_the_checks_of_a_pull_request_give_way_to_newer_ones(
+    event: str, group: str, *, gives_way: bool
+) -> None:
+    checks = yaml.safe_load(WORKFLOW.with_name("ci.yml").read_text("utf-8"))
+    github = {"event_name": event, "ref": "refs/pull/1/merge", "sha": "abc"}
+    found = fill_in(checks["concurrency"], {"github": github})
+    assert found == {"group": group, "cancel-in-progress": gives_way}
 
 
 def test_a_plan_that_fails_speaks_up_and_an_open_issue_is_updated(tmp_path: Path) -> None:

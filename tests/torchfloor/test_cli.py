@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from tests.torchfloor.builders import PROVENANCE, make_record, write_project
+from tests.torchfloor.system import POSIX, needs
 
 from torchfloor import __version__, host
 from torchfloor.cli import main
@@ -252,6 +253,7 @@ def test_the_plan_names_each_cell_and_why_it_is_not_run(
     assert project.ran == []
 
 
+@POSIX
 def test_what_stands_in_the_place_of_the_workspace_is_told(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,6 +281,41 @@ def test_the_verdict_says_which_of_its_lines_fail_nothing(
     assert "Below the declared floor: 0.9: compatible" in capsys.readouterr().out.splitlines()
 
 
+NASTY = "<b>@octocat</b> closes #1 ![x](https://evil.invalid/p)\n\n# A heading\n::error::gone"
+
+
+def test_a_message_begins_no_line_of_its_own_wherever_it_is_quoted(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(OUTCOMES, "incompatible", Failure("probes", NASTY))
+    project.outcomes = {"0.9": "incompatible", "1.1": "incompatible"}
+    workspace = Workspace(read_matrix(project.root / "matrix.yaml"))
+    first = workspace.plan().cells[0]
+    publish_records(workspace.matrix, workspace.plan(), [make_record(first)])
+    for arguments in (["run"], ["verdict"], ["report"], ["changes", "evidence", ".compat/records"]):
+        main(arguments)
+        lines = capsys.readouterr().out.splitlines()
+        assert any("# A heading ::error::gone" in line for line in lines), arguments
+        assert not [line for line in lines if line.lstrip().startswith(("::", "#"))], arguments
+
+
+def test_a_verdict_for_github_holds_nothing_that_github_obeys(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(OUTCOMES, "incompatible", Failure("probes", NASTY))
+    project.outcomes = {"1.1": "incompatible"}
+    main(["run"])
+    capsys.readouterr()
+    assert main(["verdict", "--markdown"]) == 1
+    first, _, *lines = capsys.readouterr().out.splitlines()
+    assert first == ("**dep>=1.0 does not hold: dep 1.1 is incompatible; mend it.**")
+    assert (
+        "- Does not count: dep1.1-cpu-py311 is incompatible: probes: `<b>@octocat</b>` closes `#1` "
+        "`![x](https://evil.invalid/p)` `#` A heading ::error::gone."
+    ) in lines
+
+
+@POSIX
 def test_who_stops_reading_sees_no_traceback() -> None:
     command = [sys.executable, "-m", "torchfloor", "schema"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own command line
@@ -343,6 +380,7 @@ def test_another_matrix_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "other.yaml: 1 mistake\n  not found" in capsys.readouterr().err
 
 
+@POSIX
 def test_the_workspace_is_private_and_untracked(project: Project) -> None:
     main(["plan"])
     folder = project.root / ".compat"
@@ -393,6 +431,8 @@ def test_published_evidence_is_judged_on_its_own(
     assert "dep>=1.0 holds" in capsys.readouterr().out
 
 
+@POSIX
+@POSIX
 @pytest.mark.parametrize("streams", ["", ">&-", ">&- 2>&- <&-"])
 def test_a_command_that_has_no_output_ends_as_ever(streams: str) -> None:
     shell = ["/bin/sh", "-c", f'exec "$0" -m torchfloor schema {streams}', sys.executable]
@@ -426,7 +466,7 @@ sys.exit(cli.main(["schema"]))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it has no such terminals")
+@needs("os.openpty", "signal.SIGHUP")
 def test_a_terminal_that_is_closed_is_an_interruption() -> None:
     ours, theirs = os.openpty()
     command = [sys.executable, "-c", RUNNING]

@@ -93,7 +93,7 @@ def test_records_are_found_in_any_depth_and_the_same_one_twice_is_one(tmp_path: 
     write_record(two, tmp_path / "a/record-two")
     (tmp_path / "a/record-two/badge.json").write_text("{}", "utf-8")
     merged = merge_records([tmp_path / "a", tmp_path / "b"], tmp_path / "to", "dep")
-    assert merged == (2, ())
+    assert merged == (2, (), ())
     assert read_records(tmp_path / "to") == ([one, two], [])
 
 
@@ -106,6 +106,20 @@ def test_records_that_disagree_are_refused_and_cost_only_their_cell(tmp_path: Pa
     assert [found.release for found in read_records(tmp_path / "to")[0]] == ["1.1"]
     (told,) = merged.refused
     assert told.startswith("dep1.0-cpu-py311: its records disagree, compatible (2026-01-02 12:00")
+    for folder in ("a", "b"):
+        assert f" UTC) in {tmp_path / folder}" in told
+    assert told.endswith("; remove all but one, or run the cell again")
+
+
+def test_records_of_another_package_are_named_and_fail_nothing(tmp_path: Path) -> None:
+    write_record(make_record(make_cell("1.0")), tmp_path / "a")
+    for name in ("other1.0-cpu-py311", "other1.1-cpu-py311", "badge"):
+        (tmp_path / f"a/{name}.json").write_text("{}", "utf-8")
+    merged = merge_records([tmp_path / "a"], tmp_path / "to", "dep")
+    span = "2 files (other1.0-cpu-py311.json to other1.1-cpu-py311.json)"
+    assert merged == (1, (), (f"{tmp_path / 'a'}: {span}: not of dep",))
+    with pytest.raises(NoEvidenceError, match=r"No record of deq in .* Passed over: .*dep1\.0-cpu"):
+        merge_records([tmp_path / "a"], tmp_path / "empty", "deq")
 
 
 def test_what_is_there_already_stays_where_another_one_disagrees(tmp_path: Path) -> None:

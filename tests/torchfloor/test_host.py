@@ -59,7 +59,7 @@ def test_the_folders_of_pyenv_come_before_its_shims(
     (tmp_path / "versions/other/bin").mkdir(parents=True)
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", "/shims")
-    assert host.search_path() == f"{tmp_path}/versions/3.9.1/bin:/shims"
+    assert host.search_path() == os.pathsep.join([str(tmp_path / "versions/3.9.1/bin"), "/shims"])
 
 
 @pytest.mark.parametrize(

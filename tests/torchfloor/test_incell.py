@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e.project import hash_of
+from tests.torchfloor.system import needs
 
 from torchfloor.install import environment_python, site_packages
 from torchfloor_incell import facts, wording
@@ -331,6 +332,7 @@ def test_modules_that_are_imported_later_are_held_as_well(cell: Cell) -> None:
     assert [line["kind"] for line in lines][-2:] == ["broken", "finish"]
 
 
+@needs("os.fork")
 @pytest.mark.parametrize(
     ("dependency", "probes"),
     [

@@ -8,6 +8,9 @@ import sys
 
 import psutil
 import pytest
+from tests.torchfloor.system import POSIX
+
+pytestmark = POSIX
 
 WAITING = """
 import threading

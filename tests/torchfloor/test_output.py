@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import resource
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.torchfloor.system import needs
 
 from torchfloor.output import (
     bounded_files,
     installer_words,
     name_shortage,
+    one_line,
     printable,
     tidy_log,
     without_addresses,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 )
 def test_what_has_no_shape_is_not_shown(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_what_is_quoted_in_a_sentence_is_in_one_line() -> None:
+    assert one_line(" a\r\n\n::error::b\x0b\u2028c\t\x1b[2Jd ") == "a ::error::b c d"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,7 @@ def test_a_log_that_is_clean_is_left_alone(tmp_path: Path) -> None:
     assert log.stat().st_mtime_ns == before
 
 
+@needs("resource")
 @pytest.mark.parametrize(
     ("log", "told"),
     [
@@ -122,6 +128,8 @@ def test_the_installers_own_words_are_found(log: str, told: str) -> None:
 
 
 def test_what_is_started_meanwhile_can_write_no_endless_file() -> None:
+    import resource  # noqa: PLC0415 - not on Windows
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with bounded_files():
         assert resource.getrlimit(resource.RLIMIT_FSIZE) == (2**30, before[1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from tests.torchfloor.system import POSIX
 
 from torchfloor.process import Ended, end_strays, execute
 
@@ -26,6 +27,7 @@ def run(code: str, folder: Path, timeout: float = 60) -> Ended:
     return execute([sys.executable, "-c", code], {"WORD": "x"}, folder, folder / "log", timeout)
 
 
+@POSIX
 @pytest.mark.parametrize(
     ("code", "status", "signal"),
     [
@@ -51,6 +53,8 @@ def test_both_streams_go_to_the_file_and_the_environment_is_what_was_given(tmp_p
     assert sorted((tmp_path / "log").read_text("utf-8").splitlines()) == ["no", "x None"]
 
 
+@POSIX
+@POSIX
 def test_after_the_timeout_neither_the_command_nor_its_children_are_left(tmp_path: Path) -> None:
     end = run(CHILD, tmp_path, timeout=2)
     assert (end.timed_out, end.signal) == (True, "SIGKILL")
@@ -76,6 +80,7 @@ def test_an_interruption_stops_the_command_and_goes_on(
     assert [process.returncode for process in started] == [-9]
 
 
+@POSIX
 def test_what_a_killed_harness_has_left_running_is_found_by_its_folder(tmp_path: Path) -> None:
     harness = f"""
 import sys
@@ -104,6 +109,7 @@ threading.Event().wait()
 """
 
 
+@POSIX
 def test_what_a_killed_harness_has_left_is_found_after_the_folder_was_renamed(
     tmp_path: Path,
 ) -> None:
@@ -132,6 +138,7 @@ GROUP = "import os, signal; os.killpg(0, signal.SIGTERM)"
 """What a release may do that means to end its own helpers."""
 
 
+@POSIX
 def test_a_signal_to_the_commands_own_group_reaches_nobody_else(tmp_path: Path) -> None:
     assert run(GROUP, tmp_path).signal == "SIGTERM"
 
@@ -146,6 +153,7 @@ print(left.pid)
 """
 
 
+@POSIX
 @pytest.mark.parametrize(
     ("program", "where"), [(sys.executable, "."), ("bin/python", "/")], ids=["place", "program"]
 )

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from packaging.version import Version
 from tests.torchfloor.builders import PROVENANCE, make_cell, make_matrix, make_record, write_project
+from tests.torchfloor.system import LINKS
 
 from torchfloor.matrix import Companion, Flavour
 from torchfloor.provenance import INCELL, Inputs, _imported, digest_of
@@ -146,6 +147,7 @@ def test_the_harness_is_no_part_of_what_it_proves() -> None:
     assert _imported(source / "gradnorms", source, {source / "gradnorms"}) == []
 
 
+@LINKS
 def test_links_are_followed_and_those_that_lead_back_are_not(project: Path, tmp_path: Path) -> None:
     away, twin = tmp_path / "away", tmp_path / "twin"
     for folder, other in ((away, twin), (twin, away)):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.torchfloor.builders import ENVIRONMENT, IDENTITY, make_cell, make_record
+from tests.torchfloor.system import LINKS, POSIX, needs
 
 from torchfloor.errors import RecordError, StorageError
 from torchfloor.record import (
@@ -119,6 +120,7 @@ def test_beside_the_files_of_others_only_what_was_to_become_a_certain_one_is_swe
     }
 
 
+@POSIX
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     told = r"a\.json cannot be written \(Is a directory\); remove what stands in its place"
@@ -273,9 +275,9 @@ def test_what_a_run_may_find_is_no_contradiction(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("link", "is a symbolic link, so what it says may change"),
-        ("dangling link", "cannot be read .No such file"),
-        ("fifo", "cannot be read .Not a regular file"),
+        pytest.param("link", "is a symbolic link, so what it says may change", marks=LINKS),
+        pytest.param("dangling link", "cannot be read .No such file", marks=LINKS),
+        pytest.param("fifo", "cannot be read .Not a regular file", marks=needs("os.mkfifo")),
     ],
 )
 def test_what_stands_in_the_place_of_a_record_is_refused_at_once(

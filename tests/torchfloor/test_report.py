@@ -354,7 +354,7 @@ def test_a_floor_that_was_raised_makes_no_regression_of_what_lies_below() -> Non
 def test_an_unreachable_index_is_named_on_the_page() -> None:
     plan = make_plan([FIRST], unreachable=("https://x.invalid/ does not answer (timed out)",))
     page = render_page(make_report(plan, [full(FIRST)]))
-    assert "https://x.invalid/ does not answer (timed out)" in page
+    assert "`https://x.invalid/` does not answer (timed out)" in page
 
 
 def test_the_terminal_ends_with_the_verdict() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import textwrap
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -168,7 +169,7 @@ def test_the_floor_is_where_every_needed_name_is(
     forced: tuple[str, ...],
 ) -> None:
     found = find(tmp_path, code)
-    names = tuple(name.removeprefix(f"{tmp_path}/") for name in found.forced_by)
+    names = tuple(name.removeprefix(f"{tmp_path}{os.sep}") for name in found.forced_by)
     assert (found.floor, found.ceiling, names) == (floor, ceiling, forced)
 
 

@@ -6,15 +6,22 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from tests.e2e.project import GOOD, Project, make_project
+from tests.torchfloor.builders import make_cell, make_record
 
 from torchfloor import sessions
+from torchfloor.record import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import nox
+
+    from torchfloor.workspace import Workspace
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -104,6 +111,21 @@ def test_by_default_there_is_a_job_for_each_core_up_to_four(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert sessions._default_jobs(cells) == jobs
+
+
+def test_the_line_of_a_cell_that_failed_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    session = SimpleNamespace(posargs=[], error=told.append, warn=told.append)
+    cell = make_cell("1.0")
+    failed = make_record(cell, "incompatible", failure=Failure("probes", "a\n\n::error::b"))
+    workspace = SimpleNamespace(folder=tmp_path, obtain=lambda *_, **__: failed)
+    monkeypatch.setattr(sessions, "_read_run", lambda _workspace: None)
+    sessions._run_cell(cast("nox.Session", session), cast("Workspace", workspace), cell)
+    assert told[0] == (
+        f"{cell.id} is incompatible: probes: a ::error::b (log: .compat/logs/{cell.id}/)"
+    )
 
 
 def test_the_noxfile_asks_for_exactly_what_the_package_depends_on() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from tests.torchfloor.builders import make_cell, make_record
+from tests.torchfloor.system import LINKS
 
 from torchfloor.cli import main
 from torchfloor.errors import NoEvidenceError, RecordError, TorchfloorError
@@ -108,6 +109,7 @@ def test_the_repository_is_the_projects_whatever_a_hook_has_set(
     assert read_snapshot("works", project).records == (FIRST, SECOND)
 
 
+@LINKS
 def test_what_is_damaged_in_a_revision_is_named_and_the_others_stand(project: Path) -> None:
     evidence = project / "evidence"
     target = evidence / "dep1.1-cpu-py311.json"

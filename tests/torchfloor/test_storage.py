@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.torchfloor.builders import make_cell, make_wheel
+from tests.torchfloor.system import needs
 
 from torchfloor.errors import SpaceError
 from torchfloor.space import Download
@@ -89,6 +90,7 @@ def test_a_cell_that_does_not_fit_is_refused_with_what_is_missing(
         storage.check(OLD)
 
 
+@needs("os.mkfifo")
 def test_what_stands_in_the_place_of_a_note_is_none(kept: Storage) -> None:
     note = kept._note(OLD)
     assert kept.has(OLD)

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.torchfloor.system import POSIX
 
 from torchfloor.timeline.store import Store, default_folder
 
@@ -35,6 +36,7 @@ def test_what_is_kept_is_there_the_next_time(store: Store, tmp_path: Path) -> No
     again.close()
 
 
+@POSIX
 def test_the_file_is_private(store: Store, tmp_path: Path) -> None:
     store.put("member", "wheel", {"a": b"one"})
     (file,) = (tmp_path / "cache").iterdir()

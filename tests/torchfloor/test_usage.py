@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.torchfloor.system import LINKS
 
 from torchfloor.errors import ConfigError
 from torchfloor.usage import Sight, Usage, World, is_possible, read_usage
@@ -447,6 +448,8 @@ def test_places_count_lines_and_columns_from_one(tmp_path: Path) -> None:
     assert (use.name, use.line, use.column) == ("dep.a", 2, 3)
 
 
+@LINKS
+@LINKS
 def test_a_damaged_file_that_says_the_name_is_told_and_the_others_are_read(tmp_path: Path) -> None:
     (tmp_path / "old.py").write_text("import dep\nprint dep.a\n", "utf-8")
     (tmp_path / "stranger.py").write_text("print 'hello'\n", "utf-8")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torchfloor.report.model import Report
     from torchfloor.report.row import Row
 
-__all__ = ["RENDERED", "render_block", "render_page", "replace_block"]
+__all__ = ["RENDERED", "render_block", "render_page", "render_verdict", "replace_block"]
 
 BEGIN = "<!-- torchfloor: begin (generated, do not edit) -->"
 END = "<!-- torchfloor: end -->"
@@ -65,6 +65,16 @@ def render_page(report: Report) -> str:
         _provenance(report),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def render_verdict(report: Report) -> str:
+    """Render the verdict alone, for an issue or a pull request, ending in a line break.
+
+    Args:
+        report: The model.
+    """
+    indexes = "".join(f"\n- Index: {_escape(told)}." for told in report.unreachable)
+    return f"**{_escape(report.verdict.sentence)}**\n\n{_facts(report)}{indexes}\n"
 
 
 def render_block(report: Report, charts: Collection[str] = ()) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from torchfloor.output import printable
+from torchfloor.output import one_line
 from torchfloor.report.changes import print_changes
 from torchfloor.report.model import LEFT_OUT
 from torchfloor.verdict import name_cells
@@ -65,7 +65,7 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
     for line in report.left_out:
         console.print(Text(line, style="dim"), soft_wrap=True)
     for line in report.timeline.disagreements if report.timeline else ():
-        shout = f"DISAGREEMENT of wheel and run: {printable(line)}"
+        shout = f"DISAGREEMENT of wheel and run: {one_line(line)}"
         console.print(Text(shout, style="bold red"), soft_wrap=True)
     if report.changes is not None:
         console.print(Text("Since the last published run:", style="bold"))
@@ -94,11 +94,11 @@ def _table(rows: Iterable[Row], baseline: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     time = f"time / {baseline}" if baseline else "time"
     for heading in ("cell", "build", "path", "largest error", time, "outcome"):
-        table.add_column(Text(printable(heading)), no_wrap=True)
+        table.add_column(Text(one_line(heading)), no_wrap=True)
     for row in rows:
         texts = (row.cell, row.build, row.path, row.error, row.speed)
         outcome = Text(tell_outcome(row), style=STYLES[row.outcome])
-        table.add_row(*(Text(printable(text) or "–") for text in texts), outcome)
+        table.add_row(*(Text(one_line(text) or "–") for text in texts), outcome)
     return table
 
 
