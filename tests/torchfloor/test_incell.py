@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.e2e.project import hash_of
-from tests.torchfloor.system import needs
+from tests.torchfloor.system import LINKS, needs
 
 from torchfloor.install import environment_python, site_packages
 from torchfloor_incell import facts, wording
@@ -565,7 +565,6 @@ def test_one():
 TEST_CASE = "class TestIt(unittest.TestCase):\n "
 
 
-@pytest.mark.parametrize("is_linked", [False, True])
 @pytest.mark.parametrize(
     ("probes", "outcome"),
     [
@@ -587,11 +586,8 @@ TEST_CASE = "class TestIt(unittest.TestCase):\n "
     ],
 )
 def test_a_skip_is_the_probes_own_decision_or_it_is_a_failure(
-    cell: Cell, probes: str, outcome: str, *, is_linked: bool
+    cell: Cell, probes: str, outcome: str
 ) -> None:
-    if is_linked:
-        (cell.folder / "elsewhere").mkdir()
-        (cell.folder / "probes").symlink_to("elsewhere")
     cell.install("fakedep", "3.1.4", {"fakedep/__init__.py": SKIPPING})
     helpers = "def leave(): raise unittest.SkipTest('no')\ndef call(function): function()"
     cell.write("src/subject.py", f"import unittest\n{helpers}")
@@ -600,6 +596,15 @@ def test_a_skip_is_the_probes_own_decision_or_it_is_a_failure(
     assert probe["outcome"] == outcome, probe
     told = "the release raised a skip, which proves nothing: "
     assert probe["message"].startswith(told) == (outcome == "failed")
+
+
+@LINKS
+def test_a_skip_is_a_failure_below_a_linked_folder_of_probes_too(cell: Cell) -> None:
+    (cell.folder / "elsewhere").mkdir()
+    (cell.folder / "probes").symlink_to("elsewhere")
+    cell.install("fakedep", "3.1.4", {"fakedep/__init__.py": SKIPPING})
+    lines = cell.run("import fakedep\ndef test_one(): fakedep.refuse()")
+    assert only("probe", lines)["outcome"] == "failed"
 
 
 def test_probes_keep_their_names_wherever_the_process_goes(cell: Cell) -> None:
