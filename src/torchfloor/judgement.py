@@ -67,8 +67,7 @@ def _judge_imports(cell: Cell, journal: Journal, ended: Ended, timeout: float) -
     """Tell a broken dependency, or another one (no evidence), from a broken subject (evidence)."""
     broken, readback = journal.broken, journal.readback
     if broken is not None and broken.stage in {"readback", "dependency"}:
-        stage = "readback" if broken.stage == "readback" else "dependency"
-        return Judgement("errored", stage, _explain(broken.message))
+        return Judgement("errored", broken.stage, _explain(broken.message))
     if readback is None:
         otherwise = journal.damage or "the interpreter ended before the first probe"
         why = describe_end(ended, timeout, otherwise)
@@ -98,8 +97,8 @@ def _judge_results(journal: Journal, ended: Ended, timeout: float) -> Judgement 
         told = _explain(f"{first.probe}: {first.message}{more}")
         return Judgement("incompatible" if blamed else "errored", "probes", told)
     if mismatch := unexpected_mismatch(journal.matches, journal.probes):
-        what = ", ".join(filter(None, (mismatch.subject, mismatch.capability, mismatch.dtype)))
-        return Judgement("incompatible", "probes", f"{what}: wrong, though its probe passed")
+        why = f"{mismatch.about}: wrong, though its probe passed"
+        return Judgement("incompatible", "probes", why)
     return None
 
 

@@ -142,6 +142,11 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     failed: tuple[str, ...] = ()
 
     @property
+    def about(self) -> str:
+        """What was compared, in words."""
+        return ", ".join(filter(None, (self.subject, self.capability, self.dtype)))
+
+    @property
     def excess(self) -> float:
         """The error in units of its tolerance; infinity where it is unbounded."""
         return _excess(self.error, self.tolerance)

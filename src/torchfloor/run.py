@@ -184,8 +184,8 @@ class _Run:
         failed = [probe for probe in self.timed.probes if probe.outcome == "failed"]
         if wrong := next((match for match in self.timed.matches if not match.passed), None):
             # However long it takes, it is wrong.
-            what = ", ".join(filter(None, (wrong.subject, wrong.capability, wrong.dtype)))
-            told = f"{failed[0].probe}: {failed[0].message}" if failed else f"{what}: wrong"
+            about = f"{wrong.about}: wrong"
+            told = f"{failed[0].probe}: {failed[0].message}" if failed else about
             self._stop("incompatible", "timings", told)
         if failed:
             return self._failure("timings", f"{failed[0].probe}: {failed[0].message}")

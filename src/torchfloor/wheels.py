@@ -158,7 +158,6 @@ def _from_page(entry: DistributionPackage, index: str) -> Wheel:
     url = without_login(entry.url.partition("#")[0]) if is_readable(entry.url) else ""
     url = url.replace(" ", "%20")  # as browsers take it
     is_usable = _URL.fullmatch(url) is not None
-    asks = entry.requires_python or ""
     return Wheel(
         filename=entry.filename,
         url=url if is_usable else "",
@@ -167,7 +166,7 @@ def _from_page(entry: DistributionPackage, index: str) -> Wheel:
         sha256=sha256 if _SHA256.fullmatch(sha256) else None,
         uploaded=entry.upload_time.date() if entry.upload_time else None,
         yanked=entry.is_yanked,
-        requires_python=asks if _RULE.fullmatch(asks) else "",
+        requires_python=_rule(entry.requires_python),
         flaw="" if is_usable else "its link on the index cannot be used",
     )
 
@@ -201,8 +200,12 @@ def _requires_python(file: Path) -> str:
         return ""
     from packaging.metadata import parse_email  # noqa: PLC0415 - only a folder of wheels needs it
 
-    asks = parse_email(metadata)[0].get("requires_python", "")
-    return asks if _RULE.fullmatch(asks) else ""
+    return _rule(parse_email(metadata)[0].get("requires_python"))
+
+
+def _rule(text: str | None) -> str:
+    """Keep what a wheel asks of Python, if a plan can hold it."""
+    return text if text and _RULE.fullmatch(text) else ""
 
 
 def _installable(files: list[Wheel]) -> list[Wheel]:

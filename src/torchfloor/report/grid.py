@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torchfloor.record import Record
 
-__all__ = ["Grid", "make_grid"]
+__all__ = ["Grid", "make_grid", "span"]
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -42,12 +42,17 @@ def make_grid(records: Sequence[Record], column: Callable[[Record], dict[str, st
     stretches = [list(group) for _, group in groupby(columns, key=lambda pair: pair[1])]
     stretches.reverse()
     return Grid(
-        columns=tuple(_span([record.version for record, _ in group]) for group in stretches),
+        columns=tuple(_span_of([record.version for record, _ in group]) for group in stretches),
         rows=tuple(
             (name, tuple(group[0][1].get(name, "") for group in stretches)) for name in names
         ),
     )
 
 
-def _span(releases: Sequence[Version]) -> str:
-    return " – ".join(dict.fromkeys([str(min(releases)), str(max(releases))]))
+def _span_of(releases: Sequence[Version]) -> str:
+    return span(str(min(releases)), str(max(releases)))
+
+
+def span(first: str, last: str) -> str:
+    """Name a stretch of releases by its ends, or the one that it is."""
+    return " – ".join(dict.fromkeys([first, last]))

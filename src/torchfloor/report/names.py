@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from torchfloor.report.grid import Grid
+from torchfloor.report.grid import Grid, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ def join_releases(table: NameTable) -> list[Stretch]:
     """Tell of a name, oldest release first, in as few rows as its wheels allow."""
     return [
         Stretch(
-            _span([row.release for row in rows]),
+            span(rows[0].release, rows[-1].release),
             rows[0].status,
             rows[0].signature,
             rows[0].changed,
@@ -92,10 +92,6 @@ def _name(releases: Sequence[str]) -> str:
     return f"{len(releases)} releases, {releases[0]} to {releases[-1]}"
 
 
-def _span(releases: Sequence[str]) -> str:
-    return " – ".join(dict.fromkeys([releases[0], releases[-1]]))
-
-
 def lay_side_by_side(timeline: Agreement) -> Grid:
     """Put all names over the same releases: what wheels say, and below it what was observed."""
     starts = {rows[0].release for table in timeline.tables for rows in _alike(table.rows)}
@@ -112,7 +108,7 @@ def lay_side_by_side(timeline: Agreement) -> Grid:
             (f"{table.name}, in its wheel", tuple(_told(map(_wheel, each)) for each in found)),
             (f"{table.name}, when run", tuple(_told(map(_run, each)) for each in found)),
         ]
-    return Grid(tuple(map(_span, columns)), tuple(rows))
+    return Grid(tuple(span(each[0], each[-1]) for each in columns), tuple(rows))
 
 
 def _run(row: NameRow) -> str:
