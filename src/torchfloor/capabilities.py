@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["capabilities_of", "worst_of"]
 
-_DECIDING = ("skipped", "passed", "failed")
-"""Outcomes of probes; of a capability, the last of them counts."""
 _WORDS = {"skipped": "not testable", "passed": "yes", "failed": "no"}
+"""Outcomes of probes; of a capability, the last of them counts."""
+_WEIGHT = {outcome: weight for weight, outcome in enumerate(_WORDS)}
 _SEVERITY = {"right": 0, "missing": 1, "refused": 2, "wrong": 3}
 
 
@@ -26,17 +26,20 @@ def capabilities_of(record: Record) -> dict[str, str]:
     found: dict[str, str] = {}
     for probe in record.probes:
         known = found.get(probe.capability)
-        if probe.outcome != known:  # as few do: a capability has many probes
-            found[probe.capability] = max(known or "skipped", probe.outcome, key=_DECIDING.index)
+        if known is None or _WEIGHT[probe.outcome] > _WEIGHT[known]:
+            found[probe.capability] = probe.outcome
     return {name: _WORDS[outcome] for name, outcome in found.items() if name}
 
 
 def worst_of(raw: Sequence[RawMatch]) -> dict[str, RawMatch]:
     """Find for each capability the worst the unguarded operator did, in the probes' order."""
-    worst: dict[str, tuple[int, float, RawMatch]] = {}
+    worst: dict[str, RawMatch] = {}
     for entry in raw:
-        severity, excess = _SEVERITY[entry.verdict], entry.excess
         known = worst.get(entry.capability)
-        if known is None or (severity, excess) > known[:2]:
-            worst[entry.capability] = (severity, excess, entry)
-    return {capability: entry for capability, (_, _, entry) in worst.items()}
+        if known is None or _severity(entry) > _severity(known):
+            worst[entry.capability] = entry
+    return worst
+
+
+def _severity(entry: RawMatch) -> tuple[int, float]:
+    return _SEVERITY[entry.verdict], entry.excess

@@ -14,18 +14,19 @@ from rich.progress import Progress
 from torchfloor import record, screen
 from torchfloor.arguments import make_parser
 from torchfloor.changes import compare
-from torchfloor.errors import NoEvidenceError, StorageError, TorchfloorError
+from torchfloor.errors import NoEvidenceError, RecordError, StorageError, TorchfloorError
 from torchfloor.handover import save_plan
 from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.output import one_line, open_output
 from torchfloor.publish import published_evidence, write_document
-from torchfloor.records import read_records
+from torchfloor.records import read_record
+from torchfloor.rendering import read_evidence, refresh
 from torchfloor.report.changes import print_changes, render_changes
 from torchfloor.report.explain import find_row, print_story
 from torchfloor.report.markdown import render_page, render_verdict
 from torchfloor.report.model import make_report
-from torchfloor.report.story import tell_stories
+from torchfloor.report.story import tell_story
 from torchfloor.report.terminal import Terminal, print_report
 from torchfloor.selection import github_output, narrow, shard, tag_cells
 from torchfloor.snapshot import read_snapshot
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torchfloor.plan import Cell
-    from torchfloor.report.model import Evidence
+    from torchfloor.record import Record
+    from torchfloor.report.model import Evidence, Report
     from torchfloor.storage import Storage
 
 __all__ = ["main"]
@@ -134,8 +136,8 @@ def _run(options: argparse.Namespace) -> int:
     for position, cell in enumerate(cells, start=1):
         place = f"{position} of {len(cells)}"
         lost += not _run_cell(workspace, storage, cell, place, fresh=options.fresh)
-    verdict = screen.show_end(workspace, [cell.id for cell in asked])
-    standing = {row.cell: row for row in workspace.report().rows}
+    verdict, report = screen.show_end(workspace, [cell.id for cell in asked])
+    standing = {row.cell: row for row in report.rows}
     broken = [c for c in cells if c.promised and standing[c.id].outcome != "compatible"]
     return 1 if broken or lost else verdict
 
@@ -154,14 +156,15 @@ def _run_cell(
     except StorageError as error:
         say(f"no record: {error}")
         return False
+    refresh(workspace, say)
     return not (cell.promised and record.outcome == "errored")
 
 
 def _report(options: argparse.Namespace) -> int:
     evidence = _read_evidence(options)
-    report = make_report(*evidence)
+    report = make_report(evidence)
     if options.page:
-        _write_page(evidence, options.page)
+        _write_page(evidence, report, options.page)
     elif options.json:
         _print_json(report)
     elif options.markdown:
@@ -171,19 +174,19 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_page(evidence: Evidence, folder: Path) -> None:
+def _write_page(evidence: Evidence, report: Report, folder: Path) -> None:
     # As in workspace.py: only who renders needs templates.
     from torchfloor.report.html import render_site  # noqa: PLC0415
 
-    for name, text in render_site(evidence).items():
+    for name, text in render_site(evidence, report).items():
         write_document(folder / name, text)
     print(f"Written: {folder / 'index.html'}, and the badge and charts beside it")  # noqa: T201
 
 
 def _explain(options: argparse.Namespace) -> int:
     evidence = _read_evidence(options)
-    row = find_row(make_report(*evidence).rows, options.cell)
-    story = next(tell_stories([row], evidence.records))
+    row = find_row(make_report(evidence).rows, options.cell)
+    story = tell_story(row, _whole(options, row.cell))
     if options.json:
         _print_json(story)
     else:
@@ -191,8 +194,18 @@ def _explain(options: argparse.Namespace) -> int:
     return 0 if story.row.verified else NoEvidenceError.exit_code
 
 
+def _whole(options: argparse.Namespace, cell: str) -> Record | None:
+    """Read all of a record: a report holds it condensed."""
+    matrix = read_matrix(options.matrix)
+    folder = matrix.root / "evidence" if options.published else Workspace(matrix).records
+    try:
+        return read_record(folder / f"{cell}.json")
+    except RecordError:  # there is none, or it was told that it is damaged
+        return None
+
+
 def _verdict(options: argparse.Namespace) -> int:
-    report = make_report(*_read_evidence(options))
+    report = make_report(_read_evidence(options))
     verdict = report.verdict
     if options.json:
         _print_json(verdict)
@@ -213,9 +226,10 @@ def _read_evidence(options: argparse.Namespace) -> Evidence:
         if not workspace.records.exists():
             msg = "No evidence in .compat/: run `nox -s compat`, or add --published."
             raise NoEvidenceError(msg)
-        for error in read_records(workspace.records)[1]:
+        evidence = read_evidence(workspace)
+        for error in evidence.damaged.values():
             print(f"torchfloor: {error}", file=sys.stderr)  # noqa: T201
-        return workspace.evidence()
+        return evidence
     return published_evidence(matrix)
 
 

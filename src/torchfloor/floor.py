@@ -13,6 +13,7 @@ from torchfloor import screen
 from torchfloor.claim import Floor, claim
 from torchfloor.errors import ConfigError, NoEvidenceError, TorchfloorError
 from torchfloor.output import one_line
+from torchfloor.rendering import refresh
 from torchfloor.search import Known, conclude, most_tests, next_step
 from torchfloor.static import known_static, read_names
 from torchfloor.unasked import explain, tell_indexes
@@ -196,9 +197,12 @@ class _Search:
         cell = self.cells[step.place]
         self.say(f"Step {number}: {cell.package} {cell.release}, {_GOALS[step.goal]}.")
         storage = screen.show_space(self.workspace, [cell], 1, discard=self.discard)
-        record = self.workspace.obtain(
-            cell, storage, lambda text: self.say(f"  {cell.id}: {text}"), fresh=self.fresh
-        )
+
+        def say(text: str) -> None:
+            self.say(f"  {cell.id}: {text}")
+
+        record = self.workspace.obtain(cell, storage, say, fresh=self.fresh)
+        refresh(self.workspace, say)
         self.known[step.place] = record.outcome
         self.spent += record.outcome != "errored"
         why = record.failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -141,6 +142,9 @@ class Flavour(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     needs: Literal["cuda"] | None = None
 
 
+_specifier = lru_cache(SpecifierSet)  # reading one takes longer than asking it
+
+
 class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Requirements that releases matching `when` (all, if empty) need beside them."""
 
@@ -149,7 +153,7 @@ class Companion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def applies_to(self, release: Version) -> bool:
         """Tell whether the release needs this companion."""
-        return SpecifierSet(self.when).contains(release, prereleases=True)
+        return _specifier(self.when).contains(release, prereleases=True)
 
 
 class _Document(msgspec.Struct, frozen=True, rename="kebab"):

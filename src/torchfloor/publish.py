@@ -22,6 +22,7 @@ from torchfloor.records import (
 )
 from torchfloor.report.markdown import RENDERED, render_block, render_page, replace_block
 from torchfloor.report.model import Evidence, Report, make_report
+from torchfloor.report.reading import SHELF, read_condensed
 from torchfloor.unasked import complete, stand_in
 from torchfloor.verdict import is_of_wheel, name_cells
 
@@ -247,7 +248,7 @@ def published_report(matrix: Matrix) -> Report:
     Raises:
         NoEvidenceError: As `published_evidence`, whose other errors it raises as well.
     """
-    return make_report(*published_evidence(matrix))
+    return make_report(published_evidence(matrix))
 
 
 def published_evidence(matrix: Matrix) -> Evidence:
@@ -263,16 +264,24 @@ def published_evidence(matrix: Matrix) -> Evidence:
     """
     plan = published_plan(matrix)
     foreign = {file.name for file in _not_planned(matrix, plan)[1]}
-    records, errors = read_records(matrix.root / "evidence", passing_over=foreign)
-    mistakes = [str(error) for error in errors]
+    reading = read_condensed(
+        matrix.root / "evidence", plan, matrix.root / SHELF, passing_over=foreign
+    )
+    mistakes = [*reading.damaged.values()]
     mistakes += [
         f"{record.cell}.json is of no cell in plan.json; remove it, or publish anew"
-        for record in records
+        for record in reading.records
         if plan.cell(record.cell) is None
     ]
     if mistakes:
         raise RecordError("\n".join(f"evidence/{mistake}" for mistake in mistakes))
-    return Evidence(plan, records, Inputs(matrix), static.read_static(matrix))
+    return Evidence(
+        plan=plan,
+        records=reading.records,
+        inputs=Inputs(matrix),
+        static=static.read_static(matrix),
+        stories=reading.stories,
+    )
 
 
 def render_documents(matrix: Matrix) -> dict[Path, str]:
@@ -292,7 +301,7 @@ def render_documents(matrix: Matrix) -> dict[Path, str]:
     from torchfloor.report.html import render_charts  # noqa: PLC0415
 
     evidence = published_evidence(matrix)
-    report = make_report(*evidence)
+    report = make_report(evidence)
     charts = render_charts(evidence, report)
     readme = matrix.root / "README.md"
     return {

@@ -96,7 +96,7 @@ class Environment(msgspec.Struct, frozen=True):
     packages: dict[str, str]
 
 
-class Probe(msgspec.Struct, frozen=True, gc=False):
+class Probe(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One probe's result."""
 
     probe: str
@@ -116,7 +116,7 @@ class PathSeen(msgspec.Struct, frozen=True, gc=False):
     operators: tuple[str, ...]
 
 
-class Match(msgspec.Struct, frozen=True, gc=False):
+class Match(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Results against a reference, per subject, capability and dtype.
 
     Attributes:
@@ -152,7 +152,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
         return _excess(self.error, self.tolerance)
 
 
-class RawMatch(msgspec.Struct, frozen=True, gc=False):
+class RawMatch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The same for the unguarded operator, for information."""
 
     subject: str

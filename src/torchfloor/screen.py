@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torchfloor import host
 from torchfloor.errors import NoEvidenceError, TorchfloorError
-from torchfloor.records import read_records
-from torchfloor.report.model import LEFT_OUT
+from torchfloor.rendering import read_evidence, render
+from torchfloor.report.model import LEFT_OUT, make_report
 from torchfloor.space import Download, check_space, estimate_downloads, in_bytes, needed_space
 from torchfloor.storage import Storage, space_to_keep
 from torchfloor.unasked import tell_indexes
@@ -16,12 +16,13 @@ from torchfloor.unasked import tell_indexes
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from rich.console import Console
-
     from torchfloor.plan import Cell, Plan
+    from torchfloor.report.model import Evidence, Report
     from torchfloor.workspace import Workspace
 
 __all__ = ["describe_plan", "show_end", "show_plan", "show_space"]
+
+_WRITTEN = ("records/", "logs/", "COMPATIBILITY.md", "index.html")
 
 
 def show_plan(
@@ -141,7 +142,7 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" + ("s" if count != 1 else "")
 
 
-def show_end(workspace: Workspace, selected: Collection[str]) -> int:
+def show_end(workspace: Workspace, selected: Collection[str]) -> tuple[int, Report]:
     """Print the table and the verdict.
 
     Args:
@@ -150,22 +151,37 @@ def show_end(workspace: Workspace, selected: Collection[str]) -> int:
 
     Returns:
         The verdict's exit status if the run was about every cell that can run here and came to
-        its end; else 0, since nothing is judged. If the table cannot be written, never 0.
+        its end; else 0, since nothing is judged. If the table cannot be written, never 0. And the
+        report.
     """
     # Half of what listing the sessions would take; only a run's end needs it.
     from torchfloor.report.terminal import Terminal, print_report  # noqa: PLC0415
 
     console = Terminal()
     console.print()
-    report = workspace.report()
+    evidence, report, error = _render(workspace)
     selected = _with_evidence_from_elsewhere(workspace, selected)
     print_report(report, console, only=selected)
-    for error in read_records(workspace.records)[1]:
-        console.print(f"Damaged: {error}", style="red", markup=False, soft_wrap=True)
-    unwritten = _write_table(workspace, console)
+    for damage in evidence.damaged.values():
+        console.print(f"Damaged: {damage}", style="red", markup=False, soft_wrap=True)
+    if error:
+        console.print(f"Not written: {error}", style="red", markup=False, soft_wrap=True)
+    else:
+        written = ", ".join(f"{workspace.folder.name}/{name}" for name in _WRITTEN)
+        console.print(f"Written: {written}", style="dim", soft_wrap=True)
     known = [row for row in report.rows if row.outcome not in LEFT_OUT]
     complete = all(row.cell in selected and row.outcome != "missing" for row in known)
-    return (report.verdict.exit_code if complete else 0) or unwritten
+    status = (report.verdict.exit_code if complete else 0) or (error.exit_code if error else 0)
+    return status, report
+
+
+def _render(workspace: Workspace) -> tuple[Evidence, Report, TorchfloorError | None]:
+    """Write table and page once more: a run that was killed may have left the last cell out."""
+    try:
+        return *render(workspace), None
+    except TorchfloorError as error:
+        evidence = read_evidence(workspace)
+        return evidence, make_report(evidence), error
 
 
 def _with_evidence_from_elsewhere(workspace: Workspace, selected: Collection[str]) -> set[str]:
@@ -173,16 +189,3 @@ def _with_evidence_from_elsewhere(workspace: Workspace, selected: Collection[str
     cells = workspace.plan(pinned=True).cells
     complete = all(cell.id in selected for cell in cells if cell.status == "planned")
     return {*selected, *(cell.id for cell in cells if complete)}
-
-
-def _write_table(workspace: Workspace, console: Console) -> int:
-    """Write table and page once more: a run that was killed may have left the last cell out."""
-    try:
-        workspace.render()
-    except TorchfloorError as error:
-        console.print(f"Not written: {error}", style="red", markup=False, soft_wrap=True)
-        return error.exit_code
-    files = ("records/", "logs/", "COMPATIBILITY.md", "index.html")
-    written = ", ".join(f"{workspace.folder.name}/{name}" for name in files)
-    console.print(f"Written: {written}", style="dim", soft_wrap=True)
-    return 0

@@ -33,6 +33,7 @@ from torchfloor.matrix import read_matrix
 from torchfloor.output import one_line, open_output
 from torchfloor.publishing import Documents, define_docs, define_publish
 from torchfloor.records import write_atomically
+from torchfloor.rendering import refresh
 from torchfloor.scouting import define_scouting
 from torchfloor.selection import tag_cells
 from torchfloor.storage import Storage
@@ -189,13 +190,14 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     # There is none where nox was told to leave out what a session requires.
     run = _read_run(workspace) or _Run((cell.id,), keep=True, turns=1, needs={})
     place = f"{run.cells.index(cell.id) + 1} of {len(run.cells)} "
+
+    def say(text: str) -> None:
+        print(f"{place}{cell.id}: {text}", flush=True)  # noqa: T201 - the output
+
+    storage = Storage(workspace.folder, run.keep, run.turns, run.needs)
     try:
-        record = workspace.obtain(
-            cell,
-            Storage(workspace.folder, run.keep, run.turns, run.needs),
-            lambda text: print(f"{place}{cell.id}: {text}", flush=True),  # noqa: T201 - the output
-            fresh="--fresh" in session.posargs,
-        )
+        record = workspace.obtain(cell, storage, say, fresh="--fresh" in session.posargs)
+        refresh(workspace, say)
     except (TorchfloorError, OSError) as error:
         session.error(unfinished(error))
     if record.outcome == "compatible":
@@ -222,7 +224,7 @@ def _close(workspace: Workspace) -> None:
         # A worker that was killed, by nox or by the system, has not cleaned up.
         with contextlib.suppress(StorageError):  # the next run will tell
             workspace.sweep_cells()
-        status = screen.show_end(workspace, run.cells)
+        status, _ = screen.show_end(workspace, run.cells)
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError as error:  # the disk that the output goes to is full, or nobody reads it

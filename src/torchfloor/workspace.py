@@ -1,4 +1,4 @@
-"""The folder `.compat/` of a checkout: the cached plan, the records, and what is rendered."""
+"""The folder `.compat/` of a checkout: the cached plan, the records, and the cells in work."""
 
 from __future__ import annotations
 
@@ -29,10 +29,6 @@ from torchfloor.records import (
     write_atomically,
     write_record,
 )
-from torchfloor.report.markdown import render_page
-from torchfloor.report.model import Evidence, Report, make_report
-from torchfloor.snapshot import read_folder
-from torchfloor.static import known_static
 from torchfloor.unasked import complete, remembering
 
 if TYPE_CHECKING:
@@ -148,8 +144,7 @@ class Workspace:
             fresh: Run it even if there is a current record.
 
         Returns:
-            The record; it has been written, unless it is errored and there is a current one, and
-            the table rendered anew.
+            The record; it has been written, unless it is errored and there is a current one.
 
         Raises:
             StorageError: If the record cannot be written.
@@ -175,10 +170,6 @@ class Workspace:
                 self._write(record, storage.folder(cell))
             else:  # what went wrong here says nothing against it
                 tell(f"errored; the record of {_minute(kept)} stays, since nothing has changed")
-        try:
-            self.render()
-        except StorageError as error:
-            tell(str(error))  # the record is safe, and the table is written again when the run ends
         return record
 
     def _reuse(self, cell: Cell, say: Callable[[str], None]) -> Record | None:
@@ -201,32 +192,6 @@ class Workspace:
         """Read the published records and, after them, this workspace's own."""
         published, _ = read_records(self.matrix.root / "evidence")
         return [*published, *read_records(self.records)[0]]
-
-    def evidence(self) -> Evidence:
-        """Read what this workspace knows."""
-        return Evidence(
-            plan=self.plan(pinned=True),
-            records=read_records(self.records)[0],
-            inputs=self.inputs,
-            static=known_static(self.matrix),
-            published=read_folder(self.matrix.root / "evidence", "evidence/"),
-        )
-
-    def report(self) -> Report:
-        """Bring what this workspace knows into one model."""
-        return make_report(*self.evidence())
-
-    def render(self) -> None:
-        """Write table and page of what is known so far; several processes may do so at once."""
-        # Templates take their time to load; only who renders needs them.
-        from torchfloor.report.html import render_html  # noqa: PLC0415
-
-        table, page = (self.folder / name for name in ("COMPATIBILITY.md", "index.html"))
-        with storing(table), FileLock(self.folder / "render.lock"):
-            evidence = self.evidence()
-            report = make_report(*evidence)
-            write_atomically(table, render_page(report).encode())
-            write_atomically(page, render_html(evidence, report).encode())
 
     def sweep(self) -> None:
         """Remove what a killed run has left: processes, environments, files half written."""

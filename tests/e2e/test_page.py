@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_record
+from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_record, tell
 
 from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio
 from torchfloor.report.html import render_html
@@ -79,7 +79,8 @@ STATIC = StaticEvidence(
 
 
 def write(file: Path, evidence: Evidence) -> str:
-    file.write_text(render_html(evidence, make_report(*evidence)), "utf-8")
+    told = evidence._replace(stories=tell(evidence.records))
+    file.write_text(render_html(told, make_report(told)), "utf-8")
     return file.as_uri()
 
 

@@ -16,12 +16,15 @@ from torchfloor.index import IndexUnreachableError
 from torchfloor.matrix import Flavour, Matrix
 from torchfloor.plan import Cell, Host, Plan
 from torchfloor.record import SCHEMA, Environment, Failure, Identity, Probe, Provenance, Record
+from torchfloor.report.packed import pack_stories
+from torchfloor.report.story import tell_parts
 from torchfloor.wheels import Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torchfloor.record import Outcome
+    from torchfloor.report.packed import Packed
 
 NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 LINUX = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "linux_x86_64")
@@ -182,6 +185,12 @@ def make_record(
         "probes": (Probe("test_it.py::test_it", "works", "passed", 0.01),),
     }
     return Record(**(fields | changes))
+
+
+def tell(records: Sequence[Record]) -> tuple[Packed, ...]:
+    """Tell the stories of records, 64 at a time."""
+    groups = [records[start : start + 64] for start in range(0, len(records), 64)]
+    return tuple(pack_stories((r.cell, tell_parts(r)) for r in group) for group in groups)
 
 
 PROVENANCE = Provenance(

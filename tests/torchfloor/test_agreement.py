@@ -11,7 +11,7 @@ from tests.torchfloor.builders import make_cell, make_plan, make_record
 from torchfloor.agreement import NameRow, compare
 from torchfloor.record import Failure, Note, PathSeen, Probe, RawMatch
 from torchfloor.report.markdown import render_page
-from torchfloor.report.model import make_report
+from torchfloor.report.model import Evidence, make_report
 from torchfloor.static import Change, NameHistory, Seen, StaticEvidence
 
 if TYPE_CHECKING:
@@ -156,10 +156,12 @@ def test_the_page_shows_the_private_operator_release_by_release_as_read_not_run(
     cell = make_cell("1.0")
     plan = make_plan([cell])
     page = render_page(
-        make_report(plan, [make_record(cell, **noted(itself="missing"))], static=static(THERE))
+        make_report(
+            Evidence(plan, [make_record(cell, **noted(itself="missing"))], static=static(THERE))
+        )
     )
     assert "## The private operator, release by release" in page
     assert "on 2026-01-02, **not run**" in page
     assert f"- **Disagreement:** {CELL}: dep.fast.\\_norm is missing when run" in page
     assert "| 1.0 | `(self, ord=2)` | first in 1.0 | **DISAGREES**: is missing when run" in page
-    assert "release by release" not in render_page(make_report(plan, [make_record(cell)]))
+    assert "release by release" not in render_page(make_report(Evidence(plan, [make_record(cell)])))

@@ -45,7 +45,7 @@ from torchfloor.publish import published_plan
 from torchfloor.record import Record
 from torchfloor.records import read_record
 from torchfloor.report.markdown import render_block, render_page
-from torchfloor.report.model import make_report
+from torchfloor.report.model import Evidence, make_report
 from torchfloor.screen import describe_plan
 from torchfloor.timeline.archive import ArchiveError, read_directory, read_members
 from torchfloor.timeline.remote import LocalBytes, RemoteError
@@ -150,7 +150,7 @@ def test_a_forged_record_is_refused_or_can_be_shown(tmp_path: Path, content: byt
     file = tmp_path / f"{FULL.cell}.json"
     file.write_bytes(sealed(content))
     with contextlib.suppress(RecordError):
-        report = make_report(PLAN, [read_record(file)])
+        report = make_report(Evidence(PLAN, [read_record(file)]))
         assert render_page(report).encode()
         assert render_block(report).encode()
 
@@ -185,7 +185,7 @@ def test_any_published_plan_is_used_or_refused_with_the_documented_error(
 
 def use(plan: Plan) -> None:
     describe_plan(plan)
-    assert render_page(make_report(plan, [make_record()])).encode()
+    assert render_page(make_report(Evidence(plan, [make_record()]))).encode()
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
 
 

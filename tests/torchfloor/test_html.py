@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_record
+from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_record, tell
 
 from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio, RawMatch
 from torchfloor.report.badge import render_badge
@@ -68,17 +68,23 @@ def hostile(cell: Cell) -> Record:
 
 
 def evidence_of(*records: Record) -> Evidence:
-    return Evidence(make_plan(CELLS), records)
+    return Evidence(make_plan(CELLS), records, stories=tell(records))
+
+
+def unpacked(page: str) -> list[Any]:
+    """Unpack what the page tells of each row, then the stories."""
+    packed = re.findall(r'class="(?:rows|stories)">([^<]+)<', page)
+    return [msgspec.json.decode(gzip.decompress(base64.b64decode(each))) for each in packed]
 
 
 def page_of(*records: Record) -> str:
     evidence = evidence_of(*records)
-    return render_html(evidence, make_report(*evidence))
+    return render_html(evidence, make_report(evidence))
 
 
 def chart_of(name: str, *records: Record) -> Chart:
     evidence = evidence_of(*records)
-    charts = make_charts(make_report(*evidence), records)
+    charts = make_charts(make_report(evidence), records)
     return next(chart for chart in charts if chart.name == name)
 
 
@@ -105,7 +111,8 @@ def test_the_page_asks_for_nothing_and_allows_no_script_but_its_own() -> None:
 
 
 def test_what_a_record_says_is_never_markup() -> None:
-    site = render_site(evidence_of(hostile(FIRST)))
+    evidence = evidence_of(hostile(FIRST))
+    site = render_site(evidence, make_report(evidence))
     for name, text in site.items():
         assert "<script>alert" not in text, name
         assert "<img" not in text, name
@@ -114,23 +121,25 @@ def test_what_a_record_says_is_never_markup() -> None:
 
 
 def test_a_story_is_unpacked_as_it_was_told() -> None:
-    packed = re.search(r'class="chunk">([^<]+)<', page_of(hostile(FIRST)))
-    assert packed is not None
-    content = msgspec.json.decode(gzip.decompress(base64.b64decode(packed[1])))
-    row, sections = content["stories"][FIRST.id]
-    assert row["outcome"] == "incompatible"
-    told = {title: (text, rows_of(content["lists"][title], at)) for title, text, at in sections}
+    rows, content, others = unpacked(page_of(hostile(FIRST)))
+    assert rows[FIRST.id]["outcome"] == "incompatible"
+    told = {
+        title: (text, rows_of(content["lists"][title], at))
+        for title, text, at in content["stories"][FIRST.id]
+    }
     assert told["End of the log"] == (f"log {HOSTILE}", [])
     assert ("message", HOSTILE) in told["What went wrong"][1]
     assert told["Run it again"] == (f'nox -s "compat({FIRST.id})" -- --fresh', [])
     assert ("dep", "1.0") in told["Packages"][1]
+    # Of cells without a record, the page tells how they come to one, if they can have one.
+    again = f'nox -s "compat({SECOND.id})" -- --fresh'
+    assert [text for _, text, _ in others["stories"][SECOND.id]] == [again]
+    assert others["stories"][ABSENT.id] == []
 
 
 def test_what_reorders_words_on_a_screen_is_not_in_a_story() -> None:
     record = full(FIRST, notes=(Note("dep.fast", "key", "a\u202eb"),))
-    packed = re.search(r'class="chunk">([^<]+)<', page_of(record))
-    assert packed is not None
-    assert "\u202e" not in gzip.decompress(base64.b64decode(packed[1])).decode()
+    assert "\u202e" not in str(unpacked(page_of(record)))
 
 
 def rows_of(lists: list[list[list[str]]], places: list[int]) -> list[tuple[str, ...]]:
@@ -154,7 +163,7 @@ def test_a_flavour_of_which_nothing_is_known_takes_one_column() -> None:
 def test_two_pythons_of_a_release_have_a_line_each() -> None:
     other = make_cell("1.0", id="dep1.0-cpu-py312", python="3.12")
     evidence = Evidence(make_plan([FIRST, other]), [full(FIRST), full(other)])
-    page = render_html(evidence, make_report(*evidence))
+    page = render_html(evidence, make_report(evidence))
     assert page.count('<th scope="row" class="release">1.0') == 2
 
 
@@ -185,7 +194,7 @@ def test_an_unbounded_error_stands_at_the_edge_which_says_so() -> None:
 def test_a_chart_of_very_many_releases_shows_the_newest() -> None:
     cells = [make_cell(f"1.{n}") for n in range(300)]
     evidence = Evidence(make_plan(cells), [full(cell) for cell in cells])
-    charts = make_charts(make_report(*evidence), evidence.records)
+    charts = make_charts(make_report(evidence), evidence.records)
     assert {len(chart.releases) for chart in charts} == {120}
     assert charts[0].releases[-1] == "1.299"
 
@@ -237,7 +246,7 @@ def test_the_badge_says_how_the_floor_stands(
     colour: str,
     wrong: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
-    badge = msgspec.json.decode(render_badge(make_report(*evidence_of(*records))))
+    badge = msgspec.json.decode(render_badge(make_report(evidence_of(*records))))
     assert badge == {
         "schemaVersion": 1,
         "label": "dep",
@@ -251,13 +260,18 @@ def test_a_site_is_the_page_the_badge_and_the_charts_for_both_grounds() -> None:
     charts = [
         f"{name}-{theme}.svg" for name in ("speed", "errors", "interface") for theme in THEMES
     ]
-    assert set(render_site(evidence_of(*GOOD))) == {"index.html", "badge.json", *charts}
+    evidence = evidence_of(*GOOD)
+    assert set(render_site(evidence, make_report(evidence))) == {
+        "index.html",
+        "badge.json",
+        *charts,
+    }
 
 
 def since(*published: Record, now: tuple[Record, ...] = GOOD) -> str:
     """Render a page that is compared with what was published."""
     evidence = Evidence(make_plan(CELLS), now, published=Snapshot("evidence/", published, {}))
-    return render_html(evidence, make_report(*evidence))
+    return render_html(evidence, make_report(evidence))
 
 
 CHANGED = "What changed since the last published run"
@@ -319,7 +333,7 @@ def timeline_of(*records: Record) -> Evidence:
 
 
 def test_names_are_told_by_stretches_of_releases_as_read_and_as_run() -> None:
-    report = make_report(*timeline_of(noted(OLD, "missing"), noted(SECOND, "exists")))
+    report = make_report(timeline_of(noted(OLD, "missing"), noted(SECOND, "exists")))
     assert report.timeline is not None
     assert join_releases(report.timeline.tables[0]) == [
         Stretch("0.8 – 0.9", "not there", "", "", (Observed("agrees", "0.9", disagrees=False),)),
@@ -343,7 +357,7 @@ def test_what_would_be_cut_to_the_same_words_is_told_from_where_it_differs() -> 
 
 def test_the_page_shows_names_as_a_strip_and_a_table_with_headers() -> None:
     evidence = timeline_of(noted(OLD, "missing"))
-    page = render_html(evidence, make_report(*evidence))
+    page = render_html(evidence, make_report(evidence))
     assert "<title>(x, ord=2)</title>" in page
     row = page.split('<th scope="row">1.0 – 1.1</th>')[1].partition("</tr>")[0]
     cells = ("<td><code>(x, ord=2)</code></td>", "<td>first in 1.0</td>", "<td>not run</td>")
@@ -352,7 +366,7 @@ def test_the_page_shows_names_as_a_strip_and_a_table_with_headers() -> None:
 
 def test_a_disagreement_of_wheel_and_run_is_told_in_words() -> None:
     evidence = timeline_of(noted(FIRST, "missing"))
-    page = render_html(evidence, make_report(*evidence))
+    page = render_html(evidence, make_report(evidence))
     assert "<b>Disagreement</b> of wheel and run" in page
     assert "<b>DISAGREES</b>: is missing when run" in page
     assert "<title>DISAGREES: is missing when run" in page

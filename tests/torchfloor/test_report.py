@@ -16,7 +16,7 @@ from tests.torchfloor.builders import IDENTITY, make_cell, make_plan, make_recor
 from torchfloor.errors import ConfigError
 from torchfloor.record import Failure, Identity, Match, Note, PathSeen, Probe, Ratio, RawMatch
 from torchfloor.report.markdown import BEGIN, END, render_block, render_page, replace_block
-from torchfloor.report.model import Report, make_report
+from torchfloor.report.model import Evidence, Report, make_report
 from torchfloor.report.terminal import print_report
 from torchfloor.snapshot import Snapshot
 
@@ -70,7 +70,7 @@ def full(cell: Cell, **changes: Any) -> Record:  # noqa: ANN401 - any field
 
 
 def report_of(*records: Record, cells: Sequence[Cell] = CELLS) -> Report:
-    return make_report(make_plan(cells), records)
+    return make_report(Evidence(make_plan(cells), records))
 
 
 def broken(cell: Cell, message: str) -> Record:
@@ -113,7 +113,11 @@ def test_a_sentence_is_not_broken_where_nobody_reads_it_on_a_screen() -> None:
 
 def test_the_legend_explains_no_column_that_is_empty() -> None:
     page = render_page(
-        make_report(make_plan([FIRST], headline=""), [full(FIRST, paths=(), matches=(), ratios=())])
+        make_report(
+            Evidence(
+                make_plan([FIRST], headline=""), [full(FIRST, paths=(), matches=(), ratios=())]
+            )
+        )
     )
     assert "``" not in page
     assert "*Path*" not in page
@@ -294,8 +298,10 @@ def test_the_page_says_declared_and_measured_floor_and_what_lies_below() -> None
 
 def test_a_failing_cell_and_a_gap_are_told_on_the_page() -> None:
     report = make_report(
-        make_plan([FIRST, SECOND], releases=("1.0", "1.1", "1.2")),
-        [full(FIRST), broken(SECOND, "off by one")],
+        Evidence(
+            make_plan([FIRST, SECOND], releases=("1.0", "1.1", "1.2")),
+            [full(FIRST), broken(SECOND, "off by one")],
+        )
     )
     page = render_page(report)
     assert "dep1.1-cpu-py311 is incompatible: probes: t.py::a: off by one" in page
@@ -324,7 +330,9 @@ def test_nothing_at_all_renders_without_a_claim() -> None:
 def test_what_changed_since_the_last_published_run_is_told_before_the_table() -> None:
     plan = make_plan([FIRST, SECOND, OLD])
     published = Snapshot("evidence/", (full(FIRST), full(SECOND), full(make_cell("0.8"))), {})
-    report = make_report(plan, [broken(SECOND, "off by one"), full(OLD)], published=published)
+    report = make_report(
+        Evidence(plan, [broken(SECOND, "off by one"), full(OLD)], published=published)
+    )
     page = render_page(report)
     assert page.index("## What changed since the last published run") < page.index("## Releases")
     for text in (page, shown(report)):
@@ -337,8 +345,10 @@ def test_what_changed_since_the_last_published_run_is_told_before_the_table() ->
 def test_stale_evidence_and_a_page_that_is_published_say_nothing_of_changes() -> None:
     published = Snapshot("evidence/", (full(FIRST),), {})
     inputs: Any = SimpleNamespace(made=lambda _record: False)
-    stale = make_report(make_plan([FIRST]), [broken(FIRST, "no")], inputs, published=published)
-    for report in (stale, GOOD, make_report(make_plan([FIRST]), [full(FIRST)])):
+    stale = make_report(
+        Evidence(make_plan([FIRST]), [broken(FIRST, "no")], inputs, published=published)
+    )
+    for report in (stale, GOOD, make_report(Evidence(make_plan([FIRST]), [full(FIRST)]))):
         assert report.changes is None
         assert "What changed" not in render_page(report)
 
@@ -346,14 +356,14 @@ def test_stale_evidence_and_a_page_that_is_published_say_nothing_of_changes() ->
 def test_a_floor_that_was_raised_makes_no_regression_of_what_lies_below() -> None:
     below = msgspec.structs.replace(FIRST, promised=False)
     published = Snapshot("evidence/", (full(FIRST),), {})
-    report = make_report(make_plan([below]), [broken(FIRST, "no")], published=published)
+    report = make_report(Evidence(make_plan([below]), [broken(FIRST, "no")], published=published))
     assert report.changes is not None
     assert report.changes.regressions == 0
 
 
 def test_an_unreachable_index_is_named_on_the_page() -> None:
     plan = make_plan([FIRST], unreachable=("https://x.invalid/ does not answer (timed out)",))
-    page = render_page(make_report(plan, [full(FIRST)]))
+    page = render_page(make_report(Evidence(plan, [full(FIRST)])))
     assert "`https://x.invalid/` does not answer (timed out)" in page
 
 

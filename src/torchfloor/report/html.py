@@ -16,11 +16,11 @@ from torchfloor.report.badge import make_badge, render_badge
 from torchfloor.report.changes import ALIKE, tell_compared, tell_more
 from torchfloor.report.charts import DOTS, THEMES, draw_chart, draw_panels, draw_strip
 from torchfloor.report.grid import Grid
-from torchfloor.report.model import LEFT_OUT, Evidence, Report, make_report
+from torchfloor.report.model import LEFT_OUT, Evidence, Report
 from torchfloor.report.names import join_releases, lay_side_by_side
-from torchfloor.report.packed import CHUNK, pack
+from torchfloor.report.packed import Packed, pack_rows, pack_stories
 from torchfloor.report.series import make_charts
-from torchfloor.report.story import tell_parts
+from torchfloor.report.story import tell_unproved
 from torchfloor.report.template import TEMPLATES, environment
 
 if TYPE_CHECKING:
@@ -47,16 +47,16 @@ _OUTCOMES = {
 }
 
 
-def render_site(evidence: Evidence) -> dict[str, str]:
+def render_site(evidence: Evidence, report: Report) -> dict[str, str]:
     """Render what a published page consists of.
 
     Args:
         evidence: The plan and its records.
+        report: The model made from them.
 
     Returns:
         The text of each file, by its name.
     """
-    report = make_report(*evidence)
     return {"index.html": render_html(evidence, report), **render_charts(evidence, report)}
 
 
@@ -95,6 +95,7 @@ def render_html(evidence: Evidence, report: Report) -> str:
     """
     style = _style()
     script = _read("page.js")
+    stories = _stories(evidence, report)
     return environment().get_template("index.html.jinja").render(
         report=report,
         capabilities=_newest(report.capabilities),
@@ -107,14 +108,15 @@ def render_html(evidence: Evidence, report: Report) -> str:
         outcomes=_OUTCOMES,
         marks=_MARKS,
         flavours=_flavours(report),
-        parts=_parts(report),
+        parts=_parts(report, stories),
         paths=sorted({row.path for row in report.rows} - {""}),
         charts=[_figure(chart) for chart in make_charts(report, evidence.records)],
         dots=DOTS,
         strip=Markup(draw_strip(_newest(report.signatures), _strip(report)))  # noqa: S704 - drawn escaped
         if report.signatures.rows
         else "",
-        chunks=list(pack(tell_parts(report.rows, evidence.records))),
+        packed_rows=pack_rows(report.rows),
+        packed_stories=[packed.content for packed in stories],
         style=Markup(style),  # noqa: S704 - our own
         script=Markup(script),  # noqa: S704 - our own
         style_hash=_hash(style),
@@ -184,16 +186,23 @@ def _flavours(report: Report) -> dict[str, bool]:
     return {row.flavour: row.flavour in known for row in report.rows}
 
 
-def _parts(report: Report) -> list[tuple[bool, list[dict[str, Any]]]]:
+def _stories(evidence: Evidence, report: Report) -> list[Packed]:
+    """Add to the stories that records tell those of cells without one."""
+    told = {cell for packed in evidence.stories for cell in packed.cells}
+    unproved = [(row.cell, tell_unproved(row)) for row in report.rows if row.cell not in told]
+    return [*evidence.stories, pack_stories(unproved)]
+
+
+def _parts(report: Report, stories: Iterable[Packed]) -> list[tuple[bool, list[dict[str, Any]]]]:
     """Sort cells into the lines of the matrix, newest release first, at the floor in two."""
     lines: list[dict[str, Any]] = []
-    chunk = {row.cell: n // CHUNK for n, row in enumerate(report.rows)}
+    place = {cell: n for n, packed in enumerate(stories) for cell in packed.cells}
     newest_first = sorted(report.rows, key=lambda row: version_of(row.release), reverse=True)
     for (release, promised), group in groupby(
         newest_first, key=lambda row: (row.release, row.promised)
     ):
         lines += [
-            {"release": release, "promised": promised, "cells": cells, "chunk": chunk}
+            {"release": release, "promised": promised, "cells": cells, "place": place}
             for cells in _lines(group)
         ]
     return [(k, list(part)) for k, part in groupby(lines, key=lambda line: line["promised"])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torchfloor.plan import Plan
     from torchfloor.provenance import Inputs
     from torchfloor.record import RawMatch, Record
+    from torchfloor.report.packed import Packed
     from torchfloor.static import StaticEvidence
 
 __all__ = ["LEFT_OUT", "Evidence", "Report", "make_report"]
@@ -38,10 +40,12 @@ class Evidence(NamedTuple):
 
     Attributes:
         plan: The planned cells.
-        records: Their evidence.
+        records: Their evidence, which may be condensed.
         inputs: What it must have been made from, or None if that does not matter.
         static: What wheels say of the matrix's names, or None if that was not published.
         published: The evidence of the last published run, for what has changed since.
+        stories: What the page tells of single cells.
+        damaged: What is wrong with what should be a record, by the name of its file.
     """
 
     plan: Plan
@@ -49,6 +53,8 @@ class Evidence(NamedTuple):
     inputs: Inputs | None = None
     static: StaticEvidence | None = None
     published: Snapshot | None = None
+    stories: Sequence[Packed] = ()
+    damaged: Mapping[str, str] = MappingProxyType({})
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -94,26 +100,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @uncollected()
-def make_report(
-    plan: Plan,
-    records: Iterable[Record],
-    inputs: Inputs | None = None,
-    static: StaticEvidence | None = None,
-    published: Snapshot | None = None,
-) -> Report:
-    """Bring everything that is known into one model.
-
-    Args:
-        plan: The planned cells.
-        records: Their evidence.
-        inputs: If given, evidence made from other inputs counts as stale.
-        static: What wheels say of the matrix's names, if that was published.
-        published: If given, the evidence of the last published run.
-
-    Returns:
-        The model that every renderer shows.
-    """
-    standings = stand(plan, records, inputs)
+def make_report(evidence: Evidence) -> Report:
+    """Bring everything that is known into one model, which every renderer shows."""
+    plan, static = evidence.plan, evidence.static
+    standings = stand(plan, evidence.records, evidence.inputs)
     told = [s.record for s in standings if s.record is not None]
     ran = [s.record for s in standings if s.record is not None and s.record.probes]
     worst = {record.cell: worst_of(record.raw) for record in told}
@@ -134,7 +124,7 @@ def make_report(
         dates=(days[0], days[-1]) if days else (),
         unreachable=tell_indexes(plan),
         timeline=compare_static(static, told, plan.headline) if static else None,
-        changes=_since(published, plan, standings) if published else None,
+        changes=_since(evidence.published, plan, standings) if evidence.published else None,
     )
 
 

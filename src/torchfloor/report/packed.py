@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,44 +11,43 @@ import msgspec
 from torchfloor.output import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from torchfloor.report.row import Row
     from torchfloor.report.story import Part
 
-__all__ = ["CHUNK", "pack"]
-
-CHUNK = 64
-"""Stories that are packed together: about what a browser unpacks in no time."""
+__all__ = ["Packed", "pack_rows", "pack_stories"]
 
 _Lists = list[dict[tuple[str, ...], int]]
 """The headings of a table that was told in several ways, then each of its columns; with places."""
 
 
-def pack(stories: Iterable[tuple[Row, Iterable[Part]]]) -> Iterator[str]:
-    """Pack stories, some at a time.
+class Packed(msgspec.Struct, frozen=True):
+    """Stories that are packed together.
+
+    Attributes:
+        cells: Whose they are.
+        content: Base64, which holds nothing that is markup, of gzipped JSON: the `lists` of each
+            table, by its title; and by cell its sections, each with its title, its text, and its
+            places in these lists.
+    """
+
+    cells: tuple[str, ...]
+    content: str
+
+
+def pack_stories(stories: Iterable[tuple[str, Iterable[Part]]]) -> Packed:
+    """Pack stories together.
 
     The records of a matrix differ in their numbers and in little else: what was tested in which
     dtype is the same in most. So tables are turned on their side, and a column stands once.
 
     Args:
-        stories: Each cell and the parts of its story, in the order of the report's rows.
-
-    Yields:
-        Base64, which holds nothing that is markup, of the gzipped JSON of `CHUNK` stories: the
-        `lists` of each table, by its title; and by cell, its row and its sections, each with its
-        title, its text, and its places in these lists.
+        stories: Cells, and the parts of the story of each.
     """
-    waiting = iter(stories)
-    while chunk := list(islice(waiting, CHUNK)):
-        content = gzip.compress(msgspec.json.encode(_share(chunk)), compresslevel=5, mtime=0)
-        yield base64.b64encode(content).decode()
-
-
-def _share(stories: Iterable[tuple[Row, Iterable[Part]]]) -> dict[str, Any]:
     known: dict[str, _Lists] = {}
     told = {}
-    for row, parts in stories:
+    for cell, parts in stories:
         sections = []
         for part in parts:
             lists = (part.columns, *part.sides)
@@ -58,12 +56,22 @@ def _share(stories: Iterable[tuple[Row, Iterable[Part]]]) -> dict[str, Any]:
             seen.extend({} for _ in lists[len(seen) :])
             places = [have.setdefault(it, len(have)) for have, it in zip(seen, lists, strict=False)]
             sections.append((title, printable(part.text), places))
-        told[row.cell] = (_shown(row), sections)
+        told[cell] = sections
     in_order = {
         title: [[_printable(texts) for texts in have] for have in seen]
         for title, seen in known.items()
     }
-    return {"lists": in_order, "stories": told}
+    return Packed(tuple(told), _pack({"lists": in_order, "stories": told}))
+
+
+def pack_rows(rows: Iterable[Row]) -> str:
+    """Pack rows of the main table, by cell, the same way."""
+    return _pack({row.cell: _shown(row) for row in rows})
+
+
+def _pack(value: object) -> str:
+    content = gzip.compress(msgspec.json.encode(value), compresslevel=5, mtime=0)
+    return base64.b64encode(content).decode()
 
 
 def _printable(texts: Sequence[str]) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -83,7 +84,7 @@ def _largest_error(record: Record, subject: str) -> str:
     matches = [match for match in record.matches if match.subject == subject]
     if not matches:
         return ""
-    worst = max(matches, key=lambda match: match.excess)
+    worst = max(matches, key=attrgetter("excess"))
     where = f" ({worst.dtype})" if worst.dtype else ""
     return f"{show_number(worst.error)} of {show_number(worst.tolerance)}{where}"
 

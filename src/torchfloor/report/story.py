@@ -12,11 +12,11 @@ from torchfloor.report.row import Row, show_numbers
 from torchfloor.space import in_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from torchfloor.record import Identity, Record
 
-__all__ = ["Part", "Section", "Story", "tell_parts", "tell_stories"]
+__all__ = ["Part", "Section", "Story", "tell_parts", "tell_story", "tell_unproved"]
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"))
 _WAYS = 64
@@ -71,45 +71,34 @@ class Story(msgspec.Struct, frozen=True):
     sections: tuple[Section, ...]
 
 
-def tell_stories(rows: Iterable[Row], records: Iterable[Record]) -> Iterator[Story]:
-    """Tell of cells what their records say.
+def tell_story(row: Row, record: Record | None) -> Story:
+    """Tell of a cell what its record says.
 
     Args:
-        rows: The cells, as the report shows them.
-        records: The evidence; a cell may have none.
-
-    Yields:
-        A story for each row, in order.
+        row: The cell, as the report shows it.
+        record: Its evidence, if there is any: all of it.
     """
-    for row, parts in tell_parts(rows, records):
-        yield Story(row, tuple(map(_turn, parts)))
+    parts = tell_unproved(row) if record is None else tell_parts(record)
+    return Story(row, tuple(map(_turn, parts)))
 
 
 def _turn(part: Part) -> Section:
     return Section(part.title, part.columns, tuple(zip(*part.sides, strict=True)), part.text)
 
 
-def tell_parts(rows: Iterable[Row], records: Iterable[Record]) -> Iterator[tuple[Row, list[Part]]]:
-    """Tell the same stories, column by column.
-
-    Args:
-        rows: As in `tell_stories`.
-        records: As in `tell_stories`.
-
-    Yields:
-        Each row, in order, and the parts of its story.
-    """
-    by_cell = {record.cell: record for record in records}
-    for row in rows:
-        told = _parts(row, by_cell.get(row.cell))
-        yield row, [part for part in told if part.sides or part.text]
+def tell_parts(record: Record) -> list[Part]:
+    """Tell the same story, column by column."""
+    told = [*_failure(record), _again(record.cell), *_evidence(record), *_origin(record)]
+    return [part for part in told if part.sides or part.text]
 
 
-def _parts(row: Row, record: Record | None) -> list[Part]:
-    told = [] if record is None else [*_failure(record)]
-    if row.outcome not in LEFT_OUT:
-        told.append(Part("Run it again", text=f'nox -s "compat({row.cell})" -- --fresh'))
-    return told if record is None else [*told, *_evidence(record), *_origin(record)]
+def tell_unproved(row: Row) -> list[Part]:
+    """Tell of a cell that has no record how it comes to one, where it can have one."""
+    return [] if row.outcome in LEFT_OUT else [_again(row.cell)]
+
+
+def _again(cell: str) -> Part:
+    return Part("Run it again", text=f'nox -s "compat({cell})" -- --fresh')
 
 
 def _failure(record: Record) -> list[Part]:

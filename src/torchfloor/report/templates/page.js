@@ -24,7 +24,7 @@ function textOf(cell, release) {
 const LIMIT = 100;
 const rows = all(".matrix tbody tr:not(.part)").map((element) => ({
   element,
-  cells: all("td[data-chunk]", element).map((cell) => ({
+  cells: all("td[data-stories]", element).map((cell) => ({
     outcome: cell.dataset.outcome,
     path: cell.dataset.path,
     text: textOf(cell, element.firstElementChild.textContent),
@@ -80,14 +80,13 @@ const title = document.getElementById("cell-title");
 const story = dialog.querySelector(".story");
 const unpacked = new Map();
 
-async function unpack(number) {
-  if (!unpacked.has(number)) {
-    const packed = document.querySelectorAll("script.chunk")[number].textContent;
-    const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+async function unpack(packed) {
+  if (!unpacked.has(packed)) {
+    const bytes = Uint8Array.from(atob(packed.textContent), (letter) => letter.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    unpacked.set(number, new Response(stream).json());
+    unpacked.set(packed, new Response(stream).json());
   }
-  return unpacked.get(number);
+  return unpacked.get(packed);
 }
 
 // A section as it was told: what cells share stands once, column by column.
@@ -159,15 +158,17 @@ function asked() {
 
 async function show() {
   const cell = asked();
-  if (!cell || !cell.dataset.chunk) {
+  if (!cell || !cell.dataset.stories) {
     if (dialog.open) dialog.close();
     return;
   }
   title.textContent = cell.id;
   try {
-    const { lists, stories } = await unpack(Number(cell.dataset.chunk));
-    const [row, sections] = stories[cell.id];
-    story.replaceChildren(...summary(row), ...sections.map((told) => part(section(lists, told))));
+    const told = await unpack(document.querySelector("script.rows"));
+    const packed = document.querySelectorAll("script.stories")[Number(cell.dataset.stories)];
+    const { lists, stories } = await unpack(packed);
+    const sections = stories[cell.id].map((each) => part(section(lists, each)));
+    story.replaceChildren(...summary(told[cell.id]), ...sections);
   } catch {
     const hint = `This browser cannot unpack it; in a terminal: torchfloor explain ${cell.id}`;
     story.replaceChildren(make("p", hint));
@@ -179,7 +180,7 @@ async function show() {
 
 addEventListener("hashchange", show);
 document.querySelector(".matrix").addEventListener("click", (event) => {
-  const cell = event.target.closest("td[data-chunk]");
+  const cell = event.target.closest("td[data-stories]");
   if (cell && !event.target.closest("a")) location.hash = cell.id;
 });
 dialog.querySelector(".close").addEventListener("click", () => dialog.close());

@@ -1,0 +1,181 @@
+"""Blocks that are kept between two reports, and made by several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import torchfloor
+from torchfloor.errors import StorageError
+from torchfloor.files import read_bounded
+from torchfloor.garbage import uncollected
+from torchfloor.provenance import digest_of
+from torchfloor.records import sweep_unfinished, write_atomically
+from torchfloor.report.block import Block, Task, make_block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["obtain_blocks"]
+
+_WORTH = 4
+"""Blocks that take longer to make than another process takes to start."""
+_MOST = 8
+"""Processes: a container may have fewer cores than it sees."""
+_MAX_BYTES = 2**30
+_TICK = 2.0
+"""Seconds within which, on some file systems, a changed file may look as it did before."""
+
+
+def obtain_blocks(tasks: Sequence[Task], folder: Path) -> list[Block]:
+    """Take the blocks that are kept, and make the others.
+
+    Args:
+        tasks: What to make them from.
+        folder: Where to keep them for the next time; if it cannot be made, none is kept.
+
+    Returns:
+        A block for each task.
+    """
+    with _open(folder) as shelf:
+        blocks = {task: block for task in tasks if (block := shelf.find(task))}
+        missing = [task for task in tasks if task not in blocks]
+        hands = min(os.cpu_count() or 1, 1 + len(missing) // _WORTH, _MOST)
+        with _helping([missing[hand::hands] for hand in range(1, hands)], shelf.folder):
+            blocks |= {task: shelf.make(task) for task in missing[::hands]}
+        for task in (task for task in missing if task not in blocks):
+            blocks[task] = shelf.find(task) or shelf.make(task)  # if its helper has not
+        shelf.keep_only(tasks)
+    return [blocks[task] for task in tasks]
+
+
+@contextlib.contextmanager
+def _open(folder: Path) -> Iterator[_Shelf]:
+    """Open a shelf; where nothing can be kept, one for what the helpers make."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:
+        with tempfile.TemporaryDirectory() as passing:
+            yield _Shelf(Path(passing))
+    else:
+        yield _Shelf(folder)
+
+
+@contextlib.contextmanager
+def _helping(shares: Iterable[Sequence[Task]], folder: Path) -> Iterator[None]:
+    """Have other processes make blocks meanwhile, and wait for them.
+
+    They are started as any other command: what hands work to threads or forks itself does not do
+    so while the interpreter ends, which is when a run renders its last report.
+    """
+    helpers = []
+    try:
+        for share in shares:
+            with tempfile.TemporaryFile() as order:
+                order.write(msgspec.json.encode(_Order(str(folder), tuple(share))))
+                order.seek(0)
+                helpers.append(
+                    subprocess.Popen(
+                        [sys.executable, "-P", "-m", "torchfloor.report.shelf"],
+                        stdin=order,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,  # what it could not make is made here
+                    )
+                )
+        yield
+        for helper in helpers:
+            helper.wait()
+    finally:
+        for helper in helpers:
+            helper.kill()
+            helper.wait()
+
+
+class _Order(msgspec.Struct):
+    """What a helper is told.
+
+    Attributes:
+        shelf: The folder to put blocks into.
+        tasks: What to make them from.
+    """
+
+    shelf: str
+    tasks: tuple[Task, ...]
+
+
+class _Shelf:
+    """A folder of blocks, under names that tell what they were made from, and by what code."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._code = digest_of(Path(torchfloor.__file__).parent)
+        self._places: dict[Task, tuple[Path, float]] = {}
+
+    def find(self, task: Task) -> Block | None:
+        """Return the block that is kept, unless a file may have changed without a sign since."""
+        try:
+            place, changed = self._place(task)
+            if place.stat().st_mtime < changed + _TICK:
+                return None
+            return msgspec.msgpack.decode(read_bounded(place, _MAX_BYTES), type=Block)
+        except (OSError, ValueError):
+            return None
+
+    def make(self, task: Task) -> Block:
+        """Make a block, and keep it if that is possible."""
+        try:
+            place, _ = self._place(task)
+        except OSError:  # one of its files is gone
+            return make_block(task)
+        block = make_block(task)
+        with contextlib.suppress(StorageError):
+            write_atomically(place, msgspec.msgpack.encode(block))
+        return block
+
+    def keep_only(self, tasks: Sequence[Task]) -> None:
+        """Remove what earlier reports have kept of the same folder, and what was never finished."""
+        sweep_unfinished(self.folder)
+        used = {place for place, _ in self._places.values()}
+        for place in {*self.folder.glob(f"{_kind(tasks[0])}-*")} - used:
+            with contextlib.suppress(OSError):
+                place.unlink()
+
+    def _place(self, task: Task) -> tuple[Path, float]:
+        """Return where a task's block is kept, and when the last of its files was changed.
+
+        Both as they were when first asked: before the files are read.
+
+        Raises:
+            OSError: If one of them is gone.
+        """
+        if task not in self._places:
+            status = [os.lstat(os.path.join(task.folder, name)) for name in task.names]  # noqa: PTH118 - thousands
+            seen = [(s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in status]
+            said = hashlib.sha256(msgspec.json.encode((self._code, task, seen))).hexdigest()
+            changed = max(max(s.st_mtime, s.st_ctime) for s in status)
+            self._places[task] = (self.folder / f"{_kind(task)}-{said}", changed)
+        return self._places[task]
+
+
+def _kind(task: Task) -> str:
+    return Path(task.folder).name + ("-or-earlier" if task.earlier else "")
+
+
+def _help() -> None:
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=_Order)
+    shelf = _Shelf(Path(order.shelf))
+    with uncollected():
+        for task in order.tasks:
+            shelf.make(task)
+
+
+if __name__ == "__main__":
+    _help()
