@@ -11,12 +11,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from torchfloor import record, screen
+from torchfloor import interruption, record, screen
 from torchfloor.arguments import make_parser
 from torchfloor.changes import compare
 from torchfloor.errors import NoEvidenceError, RecordError, StorageError, TorchfloorError
 from torchfloor.handover import save_plan
-from torchfloor.interruption import heed_interruption
 from torchfloor.matrix import read_matrix
 from torchfloor.output import one_line, open_output
 from torchfloor.publish import published_evidence, write_document
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
 _UNREAD = 141
 
 
@@ -78,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):  # it may be the terminal that is gone
             print("torchfloor: interrupted; finished cells are kept", file=sys.stderr)  # noqa: T201
-        return _INTERRUPTED
+        return interruption.EXIT_CODE
     return status
 
 
@@ -123,7 +121,7 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    heed_interruption()
+    interruption.heed_interruption()
     workspace = Workspace(read_matrix(options.matrix))
     plan = workspace.plan()
     asked = choose(plan, options.only) or [c for c in plan.cells if c.status == "planned"]

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["end_with_parent", "heed_interruption", "interrupted"]
+__all__ = ["EXIT_CODE", "end_with_parent", "heed_interruption", "interrupted"]
+
+EXIT_CODE = 130
+"""How a process ends that was interrupted: what a shell says of Ctrl-C."""
 
 interrupted = threading.Event()
 """Whether this process has been told to stop."""

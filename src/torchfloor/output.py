@@ -87,9 +87,10 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Quote text in a sentence: printable, and never the beginning of a line.
 
-    What reads a job's log obeys some lines by their beginning, such as GitHub `::error::`.
+    What reads a job's log obeys some lines by their beginning, such as GitHub `::error::`, and in
+    its older form, `##[error]`, wherever that stands.
     """
-    return " ".join(printable(text).split())
+    return " ".join(printable(text).split()).replace("##[", "# #[")
 
 
 def name_shortage(text: str) -> str:

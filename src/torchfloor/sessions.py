@@ -28,7 +28,7 @@ import nox
 
 from torchfloor import screen
 from torchfloor.errors import StorageError, TorchfloorError, unfinished
-from torchfloor.interruption import end_with_parent, heed_interruption, interrupted
+from torchfloor.interruption import EXIT_CODE, end_with_parent, heed_interruption, interrupted
 from torchfloor.matrix import read_matrix
 from torchfloor.output import one_line, open_output
 from torchfloor.publishing import Documents, define_docs, define_publish
@@ -50,7 +50,6 @@ _ARGUMENTS = "TORCHFLOOR_ARGUMENTS"
 """The words after `nox` on the user's command line, for the same processes."""
 _TAGS = ("-t", "--tag", "--tags")
 """What comes before a tag: `floor` is a session as well."""
-_INTERRUPTED = 130
 _MOST_JOBS = 4
 """More cells at a time would wait for the network and the disk."""
 
@@ -231,7 +230,7 @@ def _close(workspace: Workspace) -> None:
         print(f"torchfloor: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - the output
         status = TorchfloorError.exit_code
     except KeyboardInterrupt:  # nobody is left to catch it
-        os._exit(_INTERRUPTED)
+        os._exit(EXIT_CODE)
     if status and not interrupted.is_set():
         os._exit(status)
 

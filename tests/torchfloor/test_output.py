@@ -43,6 +43,7 @@ def test_what_has_no_shape_is_not_shown(text: str, shown: str) -> None:
 
 def test_what_is_quoted_in_a_sentence_is_in_one_line() -> None:
     assert one_line(" a\r\n\n::error::b\x0b\u2028c\t\x1b[2Jd ") == "a ::error::b c d"
+    assert "##[" not in one_line("it says ##[error]b and #\x00#[set-env]")
 
 
 @pytest.mark.parametrize(
