@@ -136,6 +136,24 @@ def test_a_row_sums_up_a_record() -> None:
     assert (row.outcome, row.reason, row.verified) == ("compatible", "", "2026-01-02")
 
 
+def test_without_a_headline_the_table_is_about_what_the_newest_cell_saw_first() -> None:
+    old = full(FIRST, paths=(PathSeen("before", "slow", (), ()),))
+    report = make_report(Evidence(make_plan([FIRST, SECOND], headline=""), [full(SECOND), old]))
+    assert report.subject == "call"
+    assert [row.path for row in report.rows] == ["", "fast"]
+    assert report.doubt == ""
+
+
+def test_a_headline_that_no_probe_has_seen_is_doubted() -> None:
+    report = make_report(Evidence(make_plan([FIRST], headline="cal"), [full(FIRST)]))
+    doubt = "No probe has seen the matrix's headline cal, only call: is it misspelt?"
+    assert report.doubt == doubt
+    assert doubt in shown(report)
+    assert doubt in render_page(report)
+    failed = full(FIRST, outcome="incompatible", failure=Failure("probes", "no"))
+    assert make_report(Evidence(make_plan([FIRST], headline="cal"), [failed])).doubt == ""
+
+
 @pytest.mark.parametrize(
     ("matches", "error"),
     [

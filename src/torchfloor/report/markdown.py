@@ -275,6 +275,7 @@ def _provenance(report: Report) -> str:
     lines = [
         f"Evidence from {days}, made by `nox -s compat` and published by `nox -s publish`.",
         *(f"Machine: {_escape(machine)}." for machine in report.machines),
+        *([_escape(report.doubt)] if report.doubt else []),
         *(f"Index: {_escape(told)}." for told in report.unreachable),
         "A row's record, with all that its environment held: `evidence/<cell>.json`.",
         f'One cell again: `nox -s "compat({_example(report)})"`.',

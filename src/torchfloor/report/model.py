@@ -14,6 +14,7 @@ from torchfloor.agreement import compare as compare_static
 from torchfloor.capabilities import capabilities_of, worst_of
 from torchfloor.changes import Changes, compare
 from torchfloor.garbage import uncollected
+from torchfloor.headline import choose_headline, doubt_headline
 from torchfloor.report.grid import Grid, make_grid
 from torchfloor.report.row import Row, make_row, show_number
 from torchfloor.snapshot import Snapshot
@@ -75,6 +76,7 @@ class Report(msgspec.Struct, frozen=True):
         machines: The machines the evidence comes from.
         dates: First and last day of the evidence.
         unreachable: Indexes that did not answer when the plan was made, and what follows from it.
+        doubt: Why the subject may not be what was meant; empty if there is no doubt.
         timeline: What wheels say of the matrix's names, beside what was run; None if none is
             published.
         changes: What changed since the last published run; None where nothing was published, and
@@ -95,6 +97,7 @@ class Report(msgspec.Struct, frozen=True):
     machines: tuple[str, ...]
     dates: tuple[dt.date, ...]
     unreachable: tuple[str, ...]
+    doubt: str = ""
     timeline: Agreement | None = None
     changes: Changes | None = None
 
@@ -102,7 +105,8 @@ class Report(msgspec.Struct, frozen=True):
 @uncollected()
 def make_report(evidence: Evidence) -> Report:
     """Bring everything that is known into one model, which every renderer shows."""
-    plan, static = evidence.plan, evidence.static
+    static, headline = evidence.static, choose_headline(evidence.plan.headline, evidence.records)
+    plan = msgspec.structs.replace(evidence.plan, headline=headline)
     standings = stand(plan, evidence.records, evidence.inputs)
     told = [s.record for s in standings if s.record is not None]
     ran = [s.record for s in standings if s.record is not None and s.record.probes]
@@ -110,11 +114,11 @@ def make_report(evidence: Evidence) -> Report:
     days = sorted(record.provenance.finished.date() for record in ran)
     return Report(
         package=plan.package,
-        subject=plan.headline,
+        subject=headline,
         baseline=next((record.ratios[0].baseline for record in ran if record.ratios), ""),
         raw_subject=next((record.raw[0].subject for record in ran if record.raw), ""),
         verdict=judge(plan, standings),
-        rows=tuple(make_row(s, plan.headline, worst.get(s.cell, {})) for s in standings),
+        rows=tuple(make_row(s, headline, worst.get(s.cell, {})) for s in standings),
         counts=dict(Counter(standing.outcome for standing in standings)),
         left_out=_left_out(plan, standings),
         capabilities=make_grid(ran, capabilities_of),
@@ -123,7 +127,8 @@ def make_report(evidence: Evidence) -> Report:
         machines=tuple(dict.fromkeys(_machine(record) for record in ran if record.environment)),
         dates=(days[0], days[-1]) if days else (),
         unreachable=tell_indexes(plan),
-        timeline=compare_static(static, told, plan.headline) if static else None,
+        doubt=doubt_headline(evidence.plan.headline, told),
+        timeline=compare_static(static, told, headline) if static else None,
         changes=_since(evidence.published, plan, standings) if evidence.published else None,
     )
 

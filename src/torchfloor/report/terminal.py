@@ -72,6 +72,8 @@ def print_report(report: Report, console: Console, only: Collection[str] | None 
     if len(shown) < len(known):
         _print_selection(shown, console)
     else:
+        if report.doubt:
+            console.print(Text(one_line(report.doubt), style="yellow"), soft_wrap=True)
         for told in report.unreachable:
             console.print(Text(f"Index: {told}."), soft_wrap=True)
         _print_verdict(report.verdict, console)
