@@ -37,11 +37,15 @@ def doubt_headline(asked: str, records: Iterable[Record]) -> str:
     Returns:
         A sentence, or nothing if there is no doubt.
     """
-    seen = [_observed(record) for record in records if record.outcome == "compatible"]
-    known = [*dict.fromkeys(subject for subjects in seen for subject in subjects)]
-    if not asked or not known or asked in known:
+    known: dict[str, None] = {}
+    for record in records:
+        if record.outcome == "compatible":
+            known |= _observed(record)
+            if asked in known:
+                return ""
+    if not asked or not known:
         return ""
-    names = ", ".join(known[:_MOST]) + (", …" if len(known) > _MOST else "")
+    names = ", ".join([*known][:_MOST]) + (", …" if len(known) > _MOST else "")
     return f"No probe has seen the matrix's headline {asked}, only {names}: is it misspelt?"
 
 
