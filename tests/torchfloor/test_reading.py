@@ -250,19 +250,35 @@ def test_where_nothing_can_be_kept_everything_is_read(
 
 
 def test_other_processes_help(many: Path, made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[list[str]] = []
+    started: list[str] = []
     start = subprocess.Popen
 
     def start_and_tell(command: list[str], **how: Any) -> Any:  # noqa: ANN401 - as it is
-        started.append(command)
+        started.append(how["env"]["PYTHONPATH"])
         return start(command, **how)
 
     monkeypatch.setattr(shelf, "_WORTH", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
     monkeypatch.setattr("subprocess.Popen", start_and_tell)
     assert cells_of(read(many)) == [cell.id for cell in CELLS]
-    assert len(started) == 2
+    # Where it is on the path of this process alone, as in our noxfile, they find it all the same.
+    assert [path.split(os.pathsep)[0] for path in started] == [str(ROOT / "src")] * 2
     assert len(made) == 4  # a third of it
+
+
+def test_without_any_place_to_write_to_everything_is_read(
+    many: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(shelf, "_WORTH", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    found = read_condensed(many, PLAN, many.parent / "none/shelf")
+    assert cells_of(found) == [cell.id for cell in CELLS]
+    assert len(made) == 12
 
 
 def test_a_helper_that_fails_leaves_its_share_to_this_process(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["obtain_blocks"]
 
+_PACKAGE = Path(torchfloor.__file__).parent
 _WORTH = 4
 """Blocks that take longer to make than another process takes to start."""
 _MOST = 8
@@ -60,12 +61,12 @@ def obtain_blocks(tasks: Sequence[Task], folder: Path) -> list[Block]:
 @contextlib.contextmanager
 def _open(folder: Path) -> Iterator[_Shelf]:
     """Open a shelf; where nothing can be kept, one for what the helpers make."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:
-        with tempfile.TemporaryDirectory() as passing:
-            yield _Shelf(Path(passing))
-    else:
+    with contextlib.ExitStack() as passing:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError:
+            with contextlib.suppress(OSError):  # not even that: then every block is made here
+                folder = Path(passing.enter_context(tempfile.TemporaryDirectory()))
         yield _Shelf(folder)
 
 
@@ -76,20 +77,11 @@ def _helping(shares: Iterable[Sequence[Task]], folder: Path) -> Iterator[None]:
     They are started as any other command: what hands work to threads or forks itself does not do
     so while the interpreter ends, which is when a run renders its last report.
     """
-    helpers = []
+    helpers: list[subprocess.Popen[bytes]] = []
     try:
         for share in shares:
-            with tempfile.TemporaryFile() as order:
-                order.write(msgspec.json.encode(_Order(str(folder), tuple(share))))
-                order.seek(0)
-                helpers.append(
-                    subprocess.Popen(
-                        [sys.executable, "-P", "-m", "torchfloor.report.shelf"],
-                        stdin=order,
-                        stdout=subprocess.DEVNULL,
-                        stderr=subprocess.DEVNULL,  # what it could not make is made here
-                    )
-                )
+            with contextlib.suppress(OSError):  # no room, or no process to be had
+                helpers.append(_start(_Order(str(folder), tuple(share))))
         yield
         for helper in helpers:
             helper.wait()
@@ -97,6 +89,21 @@ def _helping(shares: Iterable[Sequence[Task]], folder: Path) -> Iterator[None]:
         for helper in helpers:
             helper.kill()
             helper.wait()
+
+
+def _start(order: _Order) -> subprocess.Popen[bytes]:
+    # A noxfile may have put this package on the path of its own process alone.
+    path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryFile() as told:
+        told.write(msgspec.json.encode(order))
+        told.seek(0)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "torchfloor.report.shelf"],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=told,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # what it could not make is made here
+        )
 
 
 class _Order(msgspec.Struct):
@@ -116,7 +123,7 @@ class _Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._code = digest_of(Path(torchfloor.__file__).parent)
+        self._code = digest_of(_PACKAGE)
         self._places: dict[Task, tuple[Path, float]] = {}
 
     def find(self, task: Task) -> Block | None:
