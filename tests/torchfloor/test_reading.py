@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,6 +265,16 @@ def test_other_processes_help(many: Path, made: list[str], monkeypatch: pytest.M
     # Where it is on the path of this process alone, as in our noxfile, they find it all the same.
     assert [path.split(os.pathsep)[0] for path in started] == [str(ROOT / "src")] * 2
     assert len(made) == 4  # a third of it
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text_is_told_as_any_other(many: Path) -> None:
+    name = os.fsdecode(b"odd-\xff.json")
+    (many / name).write_text("{}", "utf-8")
+    for _ in range(2):
+        found = read(many)
+        assert cells_of(found) == [cell.id for cell in CELLS]
+        assert [*found.damaged] == [name]
 
 
 def test_without_any_place_to_write_to_everything_is_read(

@@ -32,6 +32,8 @@ _WORTH = 4
 _MOST = 8
 """Processes: a container may have fewer cores than it sees."""
 _MAX_BYTES = 2**30
+_UNFIT = (OSError, ValueError)
+"""What is raised for files that cannot be looked at, and for names that are no text."""
 _TICK = 2.0
 """Seconds within which, on some file systems, a changed file may look as it did before."""
 
@@ -80,7 +82,7 @@ def _helping(shares: Iterable[Sequence[Task]], folder: Path) -> Iterator[None]:
     helpers: list[subprocess.Popen[bytes]] = []
     try:
         for share in shares:
-            with contextlib.suppress(OSError):  # no room, or no process to be had
+            with contextlib.suppress(*_UNFIT):  # no room, or no process to be had
                 helpers.append(_start(_Order(str(folder), tuple(share))))
         yield
         for helper in helpers:
@@ -128,23 +130,21 @@ class _Shelf:
 
     def find(self, task: Task) -> Block | None:
         """Return the block that is kept, unless a file may have changed without a sign since."""
-        try:
+        with contextlib.suppress(*_UNFIT):
             place, changed = self._place(task)
-            if place.stat().st_mtime < changed + _TICK:
-                return None
-            return msgspec.msgpack.decode(read_bounded(place, _MAX_BYTES), type=Block)
-        except (OSError, ValueError):
-            return None
+            if place.stat().st_mtime >= changed + _TICK:
+                return msgspec.msgpack.decode(read_bounded(place, _MAX_BYTES), type=Block)
+        return None
 
     def make(self, task: Task) -> Block:
         """Make a block, and keep it if that is possible."""
-        try:
-            place, _ = self._place(task)
-        except OSError:  # one of its files is gone
-            return make_block(task)
+        place = None
+        with contextlib.suppress(*_UNFIT):
+            place, _ = self._place(task)  # as the files are before they are read
         block = make_block(task)
-        with contextlib.suppress(StorageError):
-            write_atomically(place, msgspec.msgpack.encode(block))
+        if place:
+            with contextlib.suppress(StorageError, *_UNFIT):
+                write_atomically(place, msgspec.msgpack.encode(block))
         return block
 
     def keep_only(self, tasks: Sequence[Task]) -> None:
@@ -162,6 +162,7 @@ class _Shelf:
 
         Raises:
             OSError: If one of them is gone.
+            ValueError: If one has a name that is no text.
         """
         if task not in self._places:
             status = [os.lstat(os.path.join(task.folder, name)) for name in task.names]  # noqa: PTH118 - thousands
