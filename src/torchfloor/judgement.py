@@ -17,6 +17,7 @@ __all__ = ["Judgement", "describe_end", "judge_probes"]
 
 _CRASHES = {"SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP"}
 """Signals that a process brings upon itself; any other comes from outside."""
+_LAST_WORDS = 4096
 _NOT_COLLECTED = 4
 """pytest's exit status where it cannot begin: a conftest.py that cannot be imported, say."""
 
@@ -44,7 +45,9 @@ def describe_end(ended: Ended, timeout: float, otherwise: str) -> str:
     return f"killed by {ended.signal}" if ended.signal else otherwise
 
 
-def judge_probes(cell: Cell, journal: Journal, ended: Ended, timeout: float) -> Judgement | None:
+def judge_probes(
+    cell: Cell, journal: Journal, ended: Ended, timeout: float, printed: str
+) -> Judgement | None:
     """Judge a cell by its probes: DESIGN's outcomes.
 
     Args:
@@ -52,25 +55,62 @@ def judge_probes(cell: Cell, journal: Journal, ended: Ended, timeout: float) -> 
         journal: What the plugin wrote down inside the cell.
         ended: How pytest's process ended.
         timeout: Seconds that it had.
+        printed: What it printed.
 
     Returns:
         Why the cell is not compatible; None if it is.
     """
-    return (
-        _judge_imports(cell, journal, ended, timeout)
-        or _judge_results(journal, ended, timeout)
-        or _judge_end(journal, ended, timeout)
-    )
+    run = _Run(journal, ended, timeout, _told_shortage(journal, printed))
+    return _judge_imports(cell, run) or _judge_results(run) or _judge_end(run)
 
 
-def _judge_imports(cell: Cell, journal: Journal, ended: Ended, timeout: float) -> Judgement | None:
+class _Run(NamedTuple):
+    """What is known of a run of the probes.
+
+    Attributes:
+        journal: As in `judge_probes`.
+        ended: As in `judge_probes`.
+        timeout: As in `judge_probes`.
+        shortage: How memory or disk ran out, if that was the end of it.
+    """
+
+    journal: Journal
+    ended: Ended
+    timeout: float
+    shortage: str
+
+    def describe_end(self, otherwise: str) -> str:
+        """Say why it did not come to its end; first of all, what ended it from outside."""
+        return describe_end(self.ended, self.timeout, self._breakdown or self.shortage or otherwise)
+
+    @property
+    def _breakdown(self) -> str:
+        """What pytest itself broke down with, if it did: streams that were closed, say."""
+        broken = self.journal.broken
+        return f"pytest broke down ({_explain(broken.message)})" if broken else ""
+
+
+def _told_shortage(journal: Journal, printed: str) -> str:
+    """Look for the last line that tells of a shortage, if the journal has no end.
+
+    What a process cannot write down any more for want of disk, it may still have printed.
+    """
+    if journal.finished:
+        return ""
+    told = [*printed[-_LAST_WORDS:].splitlines(), journal.broken.message if journal.broken else ""]
+    found = next((line.strip() for line in reversed(told) if name_shortage(line)), "")
+    return _explain(f"pytest did not come to its end: {found}") if found else ""
+
+
+def _judge_imports(cell: Cell, run: _Run) -> Judgement | None:
     """Tell a broken dependency, or another one (no evidence), from a broken subject (evidence)."""
-    broken, readback = journal.broken, journal.readback
+    broken, readback = run.journal.broken, run.journal.readback
     if broken is not None and broken.stage in {"readback", "dependency"}:
         return Judgement("errored", broken.stage, _explain(broken.message))
     if readback is None:
-        otherwise = journal.damage or "the interpreter ended before the first probe"
-        why = describe_end(ended, timeout, otherwise)
+        otherwise = run.shortage or run.journal.damage
+        otherwise = otherwise or "the interpreter ended before the first probe"
+        why = describe_end(run.ended, run.timeout, otherwise)
         return Judgement("errored", "dependency", why)
     if differences := find_differences(cell, readback):
         return Judgement("errored", "readback", "; ".join(differences))
@@ -82,13 +122,14 @@ def _judge_imports(cell: Cell, journal: Journal, ended: Ended, timeout: float) -
     return None
 
 
-def _judge_results(journal: Journal, ended: Ended, timeout: float) -> Judgement | None:
+def _judge_results(run: _Run) -> Judgement | None:
+    journal, ended = run.journal, run.ended
     failed = [probe for probe in journal.probes if probe.outcome == "failed"]
     blamed = [probe for probe in failed if not name_shortage(probe.message)]
-    crashed = ended.signal in {"", *_CRASHES} and not ended.timed_out
+    crashed = ended.signal in {"", *_CRASHES} and not ended.timed_out and not run.shortage
     # What failed before it was stopped from outside is evidence all the same.
     if journal.unfinished and (crashed or not blamed):
-        why = describe_end(ended, timeout, _told_breakdown(journal) or "ended in the middle of it")
+        why = run.describe_end("ended in the middle of it")
         outcome: Outcome = "incompatible" if crashed else "errored"
         return Judgement(outcome, "probes", f"{journal.unfinished}: {why}")
     if failed:
@@ -102,26 +143,21 @@ def _judge_results(journal: Journal, ended: Ended, timeout: float) -> Judgement 
     return None
 
 
-def _judge_end(journal: Journal, ended: Ended, timeout: float) -> Judgement | None:
+def _judge_end(run: _Run) -> Judgement | None:
     """See to it that something ran, and all of it."""
+    journal, ended = run.journal, run.ended
     if not any(probe.outcome == "passed" for probe in journal.probes):
-        killed = describe_end(ended, timeout, _told_breakdown(journal))
+        killed = run.describe_end("")
         why = f"{killed} before the first probe" if killed else "no probe ran"
         if ended.status == _NOT_COLLECTED:
             why = "pytest could not load the probes (see the log)"
         return Judgement("errored", "probes", f"{why}: nothing is known about this release")
     if not journal.finished or ended.status != 0:
-        otherwise = _told_breakdown(journal) or "pytest did not come to its end"
-        why = describe_end(ended, timeout, otherwise)
+        why = run.describe_end("pytest did not come to its end")
         if journal.finished and ended.timed_out:
             why = f"every probe ended, but the process did not, held up by a thread, say: {why}"
         return Judgement("errored", "probes", why)
     return None
-
-
-def _told_breakdown(journal: Journal) -> str:
-    """Say what pytest itself broke down with, if it did: streams that were closed, say."""
-    return f"pytest broke down ({journal.broken.message})" if journal.broken else ""
 
 
 def _explain(message: str) -> str:

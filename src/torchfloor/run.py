@@ -161,7 +161,8 @@ class _Run:
     def _probe(self) -> None:
         ended = self._pytest("probes", ["-m", "not timing"])
         self.journal = read_journal(self.folder / "probes.jsonl", self._neutral)
-        judgement = judge_probes(self.cell, self.journal, ended, self.matrix.timeout)
+        printed = self._printed("probes")
+        judgement = judge_probes(self.cell, self.journal, ended, self.matrix.timeout, printed)
         counts = Counter(probe.outcome for probe in self.journal.probes)
         passed, failed = counts["passed"], counts["failed"]
         told = f"{passed} probe{'s' if passed != 1 else ''} passed"

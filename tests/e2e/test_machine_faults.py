@@ -138,6 +138,48 @@ def test_a_disk_that_fills_meanwhile_costs_no_record_and_refuses_the_cells_that_
     assert refused.provenance.seconds == {}  # it was never started
 
 
+FILLING = f"""{tiny.GOOD}
+_double = double
+
+
+def double(it):
+    with open("ballast", "ab", buffering=0) as file:  # in the cell: it goes with that
+        for size in (2**20, 1):
+            try:
+                while file.write(b"x" * size):
+                    pass
+            except OSError:
+                pass
+    return _double(it)
+"""
+
+
+MANY_PROBES = """
+import pytest
+from tinysub import twice
+
+
+@pytest.mark.parametrize("it", range(300))
+def test_many(it):
+    assert twice(it) == 2 * it
+"""
+
+
+def test_a_disk_that_is_full_while_probes_run_says_nothing_about_the_release(disk: Disk) -> None:
+    if not disk.is_mounted:
+        pytest.skip("a disk of its own cannot be mounted here")
+    project = make_project(disk.root, {"1.0": FILLING, "1.1": tiny.GOOD})
+    (disk.root / "probes/test_many.py").write_text(MANY_PROBES, "utf-8")
+    ran = finish(disk.start(project, "torchfloor", "run"))
+    assert (ran.status, "Traceback" in ran.output) == (1, False), ran.output
+    records = project.records()
+    failure = records["1.0"].failure
+    assert failure is not None
+    assert (records["1.0"].outcome, failure.stage) == ("errored", "probes"), failure
+    assert "free some space" in failure.message
+    assert records["1.1"].outcome == "compatible"
+
+
 SHRINKING = """
 from pathlib import Path
 from torchfloor import host

@@ -62,13 +62,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
         probes: Pass = GOOD,
         timings: Pass = NO_TIMINGS,
         statistics: str = "",
+        printed: str = "",
         **cell: Any,  # noqa: ANN401
     ) -> Record:
         def run_pass(self: module._Run, stage: str, _selection: Iterable[str]) -> Ended:
             lines, ended = probes if stage == "probes" else timings
             text = "".join(json.dumps(line) + "\n" for line in lines)
             (self.folder / f"{stage}.jsonl").write_text(text, "utf-8")
-            self._log(stage).write_text(f"the log of {stage} in {self.folder}", "utf-8")
+            said = f"the log of {stage} in {self.folder}{printed}"
+            self._log(stage).write_text(said, "utf-8")
             if stage == "timings":
                 (self.folder / "benchmark.json").write_text(statistics, "utf-8")
             self.seconds[stage] = ended.seconds
@@ -176,6 +178,30 @@ def test_the_outcome_follows_from_the_journal_and_the_end(
     assert (record.failure is None) == (told is None)
     if record.failure is not None:
         assert str(told) in record.failure.message
+
+
+FULL_DISK = "\nTraceback ...\nOSError: [Errno 28] No space left on device\n\nlost sys.stderr\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "end", "outcome"),
+    [
+        ((BACK, *PASSED, start("t.py::x")), ended(3), "errored"),
+        ((BACK, *PASSED), ended(3), "errored"),
+        ((BACK,), ended(3), "errored"),
+        ((BEGIN,), ended(1), "errored"),
+        ((BACK, *FAILED, start("t.py::x")), ended(3), "incompatible"),  # evidence all the same
+        ((BACK, *PASSED, FINISH), ended(0), "compatible"),  # a release may print what it likes
+    ],
+)
+def test_what_cannot_be_written_down_on_a_full_disk_is_told_from_what_was_printed(
+    run: Runner, lines: tuple[dict[str, Any], ...], end: Ended, outcome: str
+) -> None:
+    record = run(probes=(lines, end), printed=FULL_DISK)
+    assert record.outcome == outcome
+    if outcome == "errored":
+        assert record.failure is not None
+        assert "No space left on device (the disk is full, or a" in record.failure.message
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,8 @@ def _print_selection(rows: Iterable[Row], console: Console) -> None:
     """Say how the selected cells stand, without judging the others."""
     counts = Counter(row.outcome for row in rows)
     told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    console.print(f"Selected cells: {told}. The verdict needs all cells: nox -s compat")
+    line = f"Selected cells: {told}. The verdict needs all cells: nox -s compat"
+    console.print(line, soft_wrap=True)
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
