@@ -87,6 +87,10 @@ class RecordError(TorchfloorError):
     """A record cannot be read, or does not say what its name promises."""
 
 
+class UnreadRecordError(RecordError):
+    """A record's file cannot be read: next time it may be."""
+
+
 def unfinished(error: Exception) -> str:
     """Take a mistake's words as nox shows them: it ends the sentence itself."""
     return str(error).removesuffix(".")

@@ -159,6 +159,7 @@ class _Search:
         while step := next_step(self.known, self.spent, hints):
             number += 1
             self._test(step, number)
+        refresh(self.workspace, self.say, ending=True)
         return self.known
 
     def _predict(self) -> list[int]:

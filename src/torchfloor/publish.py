@@ -22,7 +22,7 @@ from torchfloor.records import (
 )
 from torchfloor.report.markdown import RENDERED, render_block, render_page, replace_block
 from torchfloor.report.model import Evidence, Report, make_report
-from torchfloor.report.reading import SHELF, read_condensed
+from torchfloor.report.reading import SHELVES, read_condensed
 from torchfloor.unasked import complete, stand_in
 from torchfloor.verdict import is_of_wheel, name_cells
 
@@ -265,7 +265,7 @@ def published_evidence(matrix: Matrix) -> Evidence:
     plan = published_plan(matrix)
     foreign = {file.name for file in _not_planned(matrix, plan)[1]}
     reading = read_condensed(
-        matrix.root / "evidence", plan, matrix.root / SHELF, passing_over=foreign
+        matrix.root / "evidence", plan, matrix.root / SHELVES / "published", passing_over=foreign
     )
     mistakes = [*reading.damaged.values()]
     mistakes += [

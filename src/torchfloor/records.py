@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from torchfloor.contradictions import find_contradictions
-from torchfloor.errors import RecordError, StorageError
+from torchfloor.errors import RecordError, StorageError, UnreadRecordError
 from torchfloor.files import is_unchanged, read_bounded, seal
 from torchfloor.garbage import uncollected
 from torchfloor.record import SCHEMA, Record
@@ -39,7 +39,7 @@ NO_RECORDS = {"plan.json", "timeline.json"}
 _ALIKE = {1}
 """Earlier schemas whose records say what they would today; 1 had no digest of itself."""
 _AGAIN = "run the cell again"
-_UNFINISHED = re.compile(r"\..+\.(\d+)\.[0-9a-f]+")
+_UNFINISHED = re.compile(r"\..+\.(\d{1,9})\.[0-9a-f]+")
 """Name of a file that is being written: `.<target>.<process>.<random>`."""
 
 
@@ -131,17 +131,16 @@ def read_record(file: Path, *, earlier: bool = False) -> Record:
         RecordError: If the file is no record, of another schema, of another cell than its name
             says, contradicts itself, or was changed by anything but a run.
     """
-    try:
-        content = read_bounded(file, _MAX_BYTES)
-    except OSError as error:
-        msg = f"{file.name} cannot be read ({error.strerror}); check what it is, or {_AGAIN}"
-        raise RecordError(msg) from None
-    record = decode_record(file.name, content, earlier=earlier)
     if file.is_symlink():
         why = "is a symbolic link, so what it says may change at any time"
         msg = f"{file.name} {why}; remove it, or {_AGAIN}"
         raise RecordError(msg)
-    return record
+    try:
+        content = read_bounded(file, _MAX_BYTES)
+    except OSError as error:
+        msg = f"{file.name} cannot be read ({error.strerror}); check what it is, or {_AGAIN}"
+        raise UnreadRecordError(msg) from None
+    return decode_record(file.name, content, earlier=earlier)
 
 
 def decode_record(name: str, content: bytes, *, earlier: bool = False) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,12 @@ from torchfloor.files import read_bounded
 from torchfloor.records import storing, write_atomically
 from torchfloor.report.markdown import render_page
 from torchfloor.report.model import Evidence, Report, make_report
-from torchfloor.report.reading import SHELF, read_condensed
+from torchfloor.report.reading import SHELVES, read_condensed
 from torchfloor.snapshot import Snapshot
 from torchfloor.static import known_static
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torchfloor.workspace import Workspace
@@ -28,14 +29,18 @@ _QUICK = 1.0
 """Seconds that a rendering may take and be worth them after every cell …"""
 _SHARE = 1 / 20
 """… else it may take this share of a run."""
+_LONGEST_WAIT = 300
+"""… but never fewer than every so many seconds: it may have taken so long only once."""
 _MAX_NOTE = 64
+_TABLE, _PAGE = "COMPATIBILITY.md", "index.html"
 
 
 def read_evidence(workspace: Workspace) -> Evidence:
     """Read what a workspace knows, and what was published before."""
     plan, root = workspace.plan(pinned=True), workspace.matrix.root
-    own = read_condensed(workspace.records, plan, root / SHELF)
-    others = read_condensed(root / "evidence", plan, root / SHELF, earlier=True)
+    shelves = root / SHELVES
+    own = read_condensed(workspace.records, plan, shelves / "own")
+    others = read_condensed(root / "evidence", plan, shelves / "published before", earlier=True)
     return Evidence(
         plan=plan,
         records=own.records,
@@ -47,24 +52,28 @@ def read_evidence(workspace: Workspace) -> Evidence:
     )
 
 
-def refresh(workspace: Workspace, say: Callable[[str], None]) -> None:
-    """Render anew after a cell if there is something new, as a run that is killed leaves it.
+def refresh(workspace: Workspace, say: Callable[[str], None], *, ending: bool = False) -> None:
+    """Render anew after a cell if there is something new, so that a killed run leaves it.
 
     Of thousands of cells, rendering takes seconds: then a run does not do so after each.
 
     Args:
         workspace: What to render.
-        say: Told if that cannot be written: the record is safe, and the run's end tries again.
+        say: Told if that cannot be written: the records are safe.
+        ending: Whether nothing will be rendered after that.
     """
-    if _is_due(workspace):
-        try:
-            render(workspace)
-        except StorageError as error:
+    try:
+        if _is_due(workspace, ending=ending):
+            with _turn(workspace):
+                if _is_due(workspace, ending=ending):  # nobody else has done so meanwhile
+                    _write(workspace)
+    except StorageError as error:
+        with contextlib.suppress(OSError):  # nobody reads it
             say(str(error))
 
 
 def render(workspace: Workspace) -> tuple[Evidence, Report]:
-    """Write table and page of what is known so far; several processes may do so at once.
+    """Write table and page of what is known so far.
 
     Returns:
         What they were made from, and the model.
@@ -72,16 +81,27 @@ def render(workspace: Workspace) -> tuple[Evidence, Report]:
     Raises:
         StorageError: If they cannot be written.
     """
+    with _turn(workspace):
+        return _write(workspace)
+
+
+@contextlib.contextmanager
+def _turn(workspace: Workspace) -> Iterator[None]:
+    """Hold the right to render; several processes may want to at once."""
+    with storing(workspace.folder / _TABLE), FileLock(workspace.folder / "render.lock"):
+        yield
+
+
+def _write(workspace: Workspace) -> tuple[Evidence, Report]:
     # Templates take their time to load; only who renders needs them.
     from torchfloor.report.html import render_html  # noqa: PLC0415
 
-    folder = workspace.folder
-    with storing(folder / "COMPATIBILITY.md"), FileLock(folder / "render.lock"):
-        began, seen = time.monotonic(), _last_change(workspace)
-        evidence = read_evidence(workspace)
-        report = make_report(evidence)
-        write_atomically(folder / "COMPATIBILITY.md", render_page(report).encode())
-        write_atomically(folder / "index.html", render_html(evidence, report).encode())
+    began, seen = time.monotonic(), _last_change(workspace)
+    evidence = read_evidence(workspace)
+    report = make_report(evidence)
+    write_atomically(workspace.folder / _TABLE, render_page(report).encode())
+    write_atomically(workspace.folder / _PAGE, render_html(evidence, report).encode())
+    with contextlib.suppress(StorageError):  # then the next cell renders as well
         write_atomically(_note(workspace), b"%.3f %d\n" % (time.monotonic() - began, seen))
     return evidence, report
 
@@ -96,7 +116,7 @@ def _last_change(workspace: Workspace) -> int:
     return workspace.records.stat().st_mtime_ns if workspace.records.exists() else 0
 
 
-def _is_due(workspace: Workspace) -> bool:
+def _is_due(workspace: Workspace, *, ending: bool) -> bool:
     note = _note(workspace)
     try:
         ago = time.time() - note.stat().st_mtime
@@ -104,4 +124,7 @@ def _is_due(workspace: Workspace) -> bool:
         seconds, is_new = float(took), int(seen) != _last_change(workspace)
     except (OSError, ValueError):  # there is none yet, or something else has written it
         return True
-    return is_new and (seconds < _QUICK or not 0 <= ago < seconds / _SHARE)
+    if not all((workspace.folder / name).exists() for name in (_TABLE, _PAGE)):
+        return True
+    wait = 0 if ending or seconds < _QUICK else min(seconds / _SHARE, _LONGEST_WAIT)
+    return is_new and not 0 <= ago < wait

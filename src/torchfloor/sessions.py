@@ -186,8 +186,9 @@ def _define_compat(workspace: Workspace, plan: Plan) -> None:
 def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     if cell.wheel is None:
         session.error(f"{cell.id} cannot run: {cell.reason}")
+    known = _read_run(workspace)
     # There is none where nox was told to leave out what a session requires.
-    run = _read_run(workspace) or _Run((cell.id,), keep=True, turns=1, needs={})
+    run = known or _Run((cell.id,), keep=True, turns=1, needs={})
     place = f"{run.cells.index(cell.id) + 1} of {len(run.cells)} "
 
     def say(text: str) -> None:
@@ -196,7 +197,7 @@ def _run_cell(session: nox.Session, workspace: Workspace, cell: Cell) -> None:
     storage = Storage(workspace.folder, run.keep, run.turns, run.needs)
     try:
         record = workspace.obtain(cell, storage, say, fresh="--fresh" in session.posargs)
-        refresh(workspace, say)
+        refresh(workspace, say, ending=known is None)
     except (TorchfloorError, OSError) as error:
         session.error(unfinished(error))
     if record.outcome == "compatible":

@@ -13,9 +13,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.torchfloor.builders import make_cell, make_plan, make_record
+from tests.torchfloor.builders import PROVENANCE, make_cell, make_plan, make_record
 
 from torchfloor.differences import find_differences
+from torchfloor.files import read_bounded
 from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio, RawMatch, Timing
 from torchfloor.records import read_records, write_record
 from torchfloor.report import reading, shelf
@@ -27,13 +28,14 @@ from torchfloor.snapshot import Snapshot
 from torchfloor.static import NameHistory, Seen, StaticEvidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torchfloor.record import Record
 
 ROOT = Path(__file__).parents[2]
 CELLS = [make_cell(f"1.{minor}") for minor in range(12)]
 PLAN = make_plan(CELLS)
+MATCH = Match("call", "big", "float32", 3, 4e-7, 1e-6, passed=True, digest="")
 STATIC = StaticEvidence(
     "dep",
     "default",
@@ -228,14 +230,85 @@ def test_other_code_reads_everything_anew(
     assert len(made) == 12
 
 
-@pytest.mark.parametrize("spoil", [b"", b"\x80", b"\xff" * 9])
-def test_a_damaged_shelf_costs_nothing_but_time(many: Path, made: list[str], spoil: bytes) -> None:
+def flipped(content: bytes) -> bytes:
+    return content.replace(b'"passed"', b'"Passed"', 1)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _content, _other: b"",
+        lambda _content, _other: b"[" * 10**6,
+        lambda content, _other: content[:-1],
+        lambda content, _other: flipped(content),
+        lambda _content, other: other,
+    ],
+)
+def test_a_damaged_shelf_costs_nothing_but_time(
+    many: Path, made: list[str], spoil: Callable[[bytes, bytes], bytes]
+) -> None:
     first = read(many)
-    for place in (many.parent / "shelf").iterdir():
-        place.write_bytes(spoil)
+    places = sorted((many.parent / "shelf").iterdir())
+    contents = [place.read_bytes() for place in places]
+    for place, content, other in zip(places, contents, contents[::-1], strict=True):
+        place.write_bytes(spoil(content, other))
     made.clear()
     assert read(many) == first
     assert len(made) == 12
+
+
+def test_what_stands_beside_the_blocks_is_left_alone_and_outdated_ones_go(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(many)
+    place = many.parent / "shelf"
+    (place / "mine.csv").touch()
+    (place / ".mine.csv.99999999999999999999.ab").touch()  # no process has such a number
+    (place / ".mine.csv.999999999.ab").mkdir()  # has the name of a file that was never finished
+    beside = {path.name for path in place.glob("*mine*")}
+    assert len([*place.iterdir()]) == 6 + len(beside)
+    monkeypatch.setattr(reading, "_FEW", 100)
+    assert cells_of(read(many)) == [cell.id for cell in CELLS]
+    assert {path.name for path in place.iterdir()} == beside
+
+
+def test_what_could_not_be_read_once_is_read_again(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as world:
+
+        def fail(file: Path, limit: int) -> bytes:
+            if file.stem == CELLS[0].id:
+                raise OSError(5, "Input/output error")
+            return read_bounded(file, limit)
+
+        world.setattr("torchfloor.records.read_bounded", fail)
+        world.setattr("os.cpu_count", lambda: 1)
+        assert [*read(many).damaged] == [f"{CELLS[0].id}.json"]
+    assert cells_of(read(many)) == [cell.id for cell in CELLS]
+
+
+ODD = [
+    {"matches": (msgspec.structs.replace(MATCH, cases=10**30),)},
+    {"provenance": msgspec.structs.replace(PROVENANCE, disk=10**25)},
+    {
+        "provenance": msgspec.structs.replace(
+            PROVENANCE, finished=dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=5)))
+        )
+    },
+]
+
+
+@pytest.mark.parametrize("fields", ODD)
+def test_what_a_record_may_hold_may_be_kept(
+    many: Path, made: list[str], fields: dict[str, Any]
+) -> None:
+    write_record(make_record(CELLS[0], **fields), many)
+    first = read(many)
+    assert first.damaged == {}
+    made.clear()
+    assert read(many) == first
+    assert made == []
 
 
 @pytest.mark.parametrize("block", [lambda place: place.touch(), lambda place: place.parent.rmdir()])
@@ -271,6 +344,7 @@ def test_other_processes_help(many: Path, made: list[str], monkeypatch: pytest.M
 def test_a_name_that_is_no_text_is_told_as_any_other(many: Path) -> None:
     name = os.fsdecode(b"odd-\xff.json")
     (many / name).write_text("{}", "utf-8")
+    many = many.parent.rename(many.parent.with_name(os.fsdecode(b"odd-\xff"))) / many.name
     for _ in range(2):
         found = read(many)
         assert cells_of(found) == [cell.id for cell in CELLS]
@@ -292,10 +366,11 @@ def test_without_any_place_to_write_to_everything_is_read(
     assert len(made) == 12
 
 
+@pytest.mark.parametrize("executable", ["/bin/false", "/gone/python", "", None])
 def test_a_helper_that_fails_leaves_its_share_to_this_process(
-    many: Path, monkeypatch: pytest.MonkeyPatch
+    many: Path, monkeypatch: pytest.MonkeyPatch, executable: str | None
 ) -> None:
     monkeypatch.setattr(shelf, "_WORTH", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    monkeypatch.setattr("sys.executable", "/bin/false")
+    monkeypatch.setattr("sys.executable", executable)
     assert cells_of(read(many)) == [cell.id for cell in CELLS]

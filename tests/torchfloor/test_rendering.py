@@ -61,10 +61,37 @@ def test_table_and_page_are_rendered_after_a_cell(workspace: Workspace) -> None:
     assert is_rendered(workspace)
 
 
+@pytest.mark.parametrize("name", ["COMPATIBILITY.md", "index.html"])
+def test_what_is_not_there_is_rendered_whatever_it_takes(workspace: Workspace, name: str) -> None:
+    note(workspace, 100, 1)
+    (workspace.folder / name).unlink()
+    refresh(workspace, fail)
+    assert (workspace.folder / name).exists()
+
+
+def test_what_is_rendered_for_the_last_time_does_not_wait(workspace: Workspace) -> None:
+    note(workspace, 100, 1)
+    assert not is_rendered(workspace)
+    page = workspace.folder / "index.html"
+    before = page.stat().st_ino
+    refresh(workspace, fail, ending=True)
+    assert page.stat().st_ino != before
+
+
+def test_where_somebody_else_has_just_rendered_nothing_is(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_record(make_record(workspace.plan().cells[0]), workspace.records)
+    answers = iter([True, False])
+    monkeypatch.setattr("torchfloor.rendering._is_due", lambda *_, **__: next(answers))
+    monkeypatch.setattr("torchfloor.rendering._write", fail)
+    refresh(workspace, fail)
+
+
 def test_where_nothing_is_new_nothing_is_rendered(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torchfloor.rendering.render", fail)
+    monkeypatch.setattr("torchfloor.rendering._write", fail)
     refresh(workspace, fail)
 
 
@@ -74,6 +101,8 @@ def test_where_nothing_is_new_nothing_is_rendered(
         (0.9, 1, True),
         (5, 30, False),
         (5, 110, True),
+        (1000, 200, False),
+        (1000, 310, True),  # it may have taken so long only once
         (5, -3600, True),  # the clock was set back
         (float("nan"), 1, True),
     ],
@@ -97,3 +126,8 @@ def test_a_table_that_cannot_be_written_is_told_and_the_run_goes_on(
     refresh(workspace, said.append)
     assert len(said) == 1
     assert "No space left on device" in said[0]
+
+    def break_off(_text: str) -> None:
+        raise BrokenPipeError
+
+    refresh(workspace, break_off)  # nor where nobody reads it

@@ -122,7 +122,7 @@ def test_the_line_of_a_cell_that_failed_is_one_line(
     failed = make_record(cell, "incompatible", failure=Failure("probes", "a\n\n::error::b"))
     workspace = SimpleNamespace(folder=tmp_path, obtain=lambda *_, **__: failed)
     monkeypatch.setattr(sessions, "_read_run", lambda _workspace: None)
-    monkeypatch.setattr(sessions, "refresh", lambda *_: None)
+    monkeypatch.setattr(sessions, "refresh", lambda *_, **__: None)
     sessions._run_cell(cast("nox.Session", session), cast("Workspace", workspace), cell)
     assert told[0] == (
         f"{cell.id} is incompatible: probes: a ::error::b (log: .compat/logs/{cell.id}/)"

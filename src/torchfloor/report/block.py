@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from torchfloor.errors import RecordError
+from torchfloor.errors import RecordError, UnreadRecordError
 from torchfloor.record import Record
 from torchfloor.records import read_record
 from torchfloor.report.packed import Packed, pack_stories
@@ -42,11 +42,13 @@ class Block(msgspec.Struct, frozen=True):
         records: What could be read, condensed, in the order of the task.
         damaged: What is wrong with each of the others, by the name of its file.
         stories: The records' stories.
+        lasting: Whether the files say that as long as they are not changed.
     """
 
     records: tuple[Record, ...]
     damaged: dict[str, str]
     stories: Packed
+    lasting: bool
 
 
 def make_block(task: Task) -> Block:
@@ -54,15 +56,17 @@ def make_block(task: Task) -> Block:
     records = []
     stories = []
     damaged = {}
+    lasting = True
     for name in task.names:
         try:
             record = read_record(Path(task.folder, name), earlier=task.earlier)
         except RecordError as error:
             damaged[name] = str(error)
+            lasting &= not isinstance(error, UnreadRecordError)
         else:
             records.append(condense(record))
             stories.append((record.cell, tell_parts(record)))
-    return Block(tuple(records), damaged, pack_stories(stories))
+    return Block(tuple(records), damaged, pack_stories(stories), lasting)
 
 
 def condense(record: Record) -> Record:

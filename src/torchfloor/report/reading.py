@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torchfloor.garbage import uncollected
 from torchfloor.records import record_files
 from torchfloor.report.block import Task, make_block
-from torchfloor.report.shelf import obtain_blocks
+from torchfloor.report.shelf import drop_blocks, obtain_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from torchfloor.record import Record
     from torchfloor.report.packed import Packed
 
-__all__ = ["SHELF", "Reading", "read_condensed"]
+__all__ = ["SHELVES", "Reading", "read_condensed"]
 
-SHELF = ".compat/blocks"
-"""Where the folder of a checkout keeps what was read of very many records."""
+SHELVES = ".compat/blocks"
+"""Where a checkout keeps what was read of very many records, each kind in a folder of its own."""
 _SIZE = 64
 """Cells whose stories are packed together: about what a browser unpacks in no time."""
 _FEW = 4
@@ -57,7 +57,7 @@ def read_condensed(
     Args:
         folder: A folder of records; it need not exist.
         plan: Whose cells they are of; others are read, too, but their stories are not told.
-        shelf: The folder to keep it in; if it cannot be made, nothing is kept.
+        shelf: The folder to keep it in, and nothing else; if it cannot be made, nothing is kept.
         earlier: As in `read_record`.
         passing_over: Names of files that are none of ours.
     """
@@ -68,10 +68,14 @@ def read_condensed(
     others = _groups(sorted(there.difference(*planned)))
     tasks = [Task(str(folder.resolve()), tuple(group), earlier) for group in (*told, *others)]
     with uncollected():
-        blocks = obtain_blocks(tasks, shelf) if len(tasks) > _FEW else [*map(make_block, tasks)]
+        if len(tasks) > _FEW:
+            blocks = obtain_blocks(tasks, shelf)
+        else:
+            blocks = [*map(make_block, tasks)]
+            drop_blocks(shelf)
     records = [record for block in blocks for record in block.records]
     records.sort(key=lambda record: (record.version, record.cell))
-    damaged = {name: why for block in blocks for name, why in block.damaged.items()}
+    damaged = dict(sorted(pair for block in blocks for pair in block.damaged.items()))
     stories = tuple(block.stories for block in blocks[: len(told)])
     return Reading(tuple(records), damaged, stories)
 
