@@ -9,12 +9,13 @@ if TYPE_CHECKING:
 
     from torchfloor.record import RawMatch, Record
 
-__all__ = ["capabilities_of", "worst_of"]
+__all__ = ["SEVERITY", "capabilities_of", "worst_of"]
 
 _WORDS = {"skipped": "not testable", "passed": "yes", "failed": "no"}
 """Outcomes of probes; of a capability, the last of them counts."""
 _WEIGHT = {outcome: weight for weight, outcome in enumerate(_WORDS)}
-_SEVERITY = {"right": 0, "missing": 1, "refused": 2, "wrong": 3}
+SEVERITY = {"right": 0, "missing": 1, "refused": 2, "wrong": 3}
+"""Of a capability, the worst verdict on the unguarded operator counts, then the largest error."""
 
 
 def capabilities_of(record: Record) -> dict[str, str]:
@@ -42,4 +43,4 @@ def worst_of(raw: Sequence[RawMatch]) -> dict[str, RawMatch]:
 
 
 def _severity(entry: RawMatch) -> tuple[int, float]:
-    return _SEVERITY[entry.verdict], entry.excess
+    return SEVERITY[entry.verdict], entry.excess

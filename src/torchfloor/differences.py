@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from torchfloor.capabilities import capabilities_of, worst_of
+from torchfloor.condensed import numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from torchfloor.record import Match, Ratio, Record
+    from torchfloor.condensed import Number
+    from torchfloor.record import Ratio, Record
 
 __all__ = ["Difference", "Kind", "find_differences", "machine_of"]
 
@@ -125,19 +127,18 @@ def _paths(before: Record, after: Record) -> Iterator[Difference]:
 
 
 def _numbers(before: Record, after: Record) -> Iterator[Difference]:
-    was, now = _by_place(before.matches), _by_place(after.matches)
+    was, now = _by_place(numbers_of(before)), _by_place(numbers_of(after))
     differing: dict[str, None] = {}
     for place in (place for place in was if place in now):
         one, other = was[place], now[place]
-        # Of a failed one, the outcome speaks.
-        if one.passed and other.passed and one.cases == other.cases and one.digest != other.digest:
+        if one.cases == other.cases and one.digest != other.digest:
             differing[one.capability or f"{one.subject} {one.dtype}"] = None
     if differing:
         yield Difference("numbers", "other numbers, within their tolerances", tuple(differing))
 
 
-def _by_place(matches: Iterable[Match]) -> dict[tuple[str, str, str], Match]:
-    return {(match.subject, match.capability, match.dtype): match for match in matches}
+def _by_place(numbers: Iterable[Number]) -> dict[tuple[str, str, str], Number]:
+    return {(it.subject, it.capability, it.dtype): it for it in numbers}
 
 
 def _operator(before: Record, after: Record) -> Iterator[Difference]:

@@ -15,12 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.torchfloor.builders import PROVENANCE, make_cell, make_plan, make_record
 
+from torchfloor.condensed import condense
 from torchfloor.differences import find_differences
 from torchfloor.files import read_bounded
 from torchfloor.record import Failure, Match, Note, PathSeen, Probe, Ratio, RawMatch, Timing
 from torchfloor.records import read_records, write_record
 from torchfloor.report import reading, shelf
-from torchfloor.report.block import Block, Task, condense, make_block
+from torchfloor.report.block import Block, Task, make_block
 from torchfloor.report.model import Evidence, make_report
 from torchfloor.report.reading import Reading, read_condensed
 from torchfloor.report.series import make_charts

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from torchfloor.condensed import Condensed
     from torchfloor.plan import Plan
-    from torchfloor.record import Record
     from torchfloor.report.packed import Packed
 
 __all__ = ["SHELVES", "Reading", "read_condensed"]
@@ -36,7 +36,7 @@ class Reading(NamedTuple):
         stories: Those of the planned cells, packed.
     """
 
-    records: tuple[Record, ...]
+    records: tuple[Condensed, ...]
     damaged: dict[str, str]
     stories: tuple[Packed, ...]
 
