@@ -162,8 +162,8 @@ NO_RECORDS: dict[str, tuple[Callable[[Project, Path], object], str]] = {
     "ｔinydep1.0-cpu-py311": (copied, "holds the record of tinydep1.0-cpu-py"),  # noqa: RUF001 - a twin
     "folder": (lambda _, file: file.mkdir(), "cannot be read (Is a directory)"),
     "fifo": (lambda _, file: os.mkfifo(file), "cannot be read (Not a regular file)"),
-    "device": (lambda _, file: file.symlink_to("/dev/zero"), "cannot be read (Not a regular file)"),
-    "secret": (lambda _, file: file.symlink_to("/etc/passwd"), "is no record of schema 2"),
+    "device": (lambda _, file: file.symlink_to("/dev/zero"), "is a symbolic link"),
+    "secret": (lambda _, file: file.symlink_to("/etc/passwd"), "is a symbolic link"),
     "huge": (huge, "cannot be read (Larger than 65536 KiB)"),
 }
 
