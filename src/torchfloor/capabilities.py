@@ -9,13 +9,12 @@ if TYPE_CHECKING:
 
     from torchfloor.record import RawMatch, Record
 
-__all__ = ["SEVERITY", "capabilities_of", "worst_of"]
+__all__ = ["capabilities_of", "severity_of", "worst_of"]
 
 _WORDS = {"skipped": "not testable", "passed": "yes", "failed": "no"}
 """Outcomes of probes; of a capability, the last of them counts."""
 _WEIGHT = {outcome: weight for weight, outcome in enumerate(_WORDS)}
-SEVERITY = {"right": 0, "missing": 1, "refused": 2, "wrong": 3}
-"""Of a capability, the worst verdict on the unguarded operator counts, then the largest error."""
+_SEVERITY = {"right": 0, "missing": 1, "refused": 2, "wrong": 3}
 
 
 def capabilities_of(record: Record) -> dict[str, str]:
@@ -37,10 +36,11 @@ def worst_of(raw: Sequence[RawMatch]) -> dict[str, RawMatch]:
     worst: dict[str, RawMatch] = {}
     for entry in raw:
         known = worst.get(entry.capability)
-        if known is None or _severity(entry) > _severity(known):
+        if known is None or severity_of(entry) > severity_of(known):
             worst[entry.capability] = entry
     return worst
 
 
-def _severity(entry: RawMatch) -> tuple[int, float]:
-    return SEVERITY[entry.verdict], entry.excess
+def severity_of(entry: RawMatch) -> tuple[int, float]:
+    """Weigh what the unguarded operator did: the verdict counts, then the error."""
+    return _SEVERITY[entry.verdict], entry.excess

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from torchfloor.matrix import Matrix
     from torchfloor.plan import Cell
     from torchfloor.record import Record
     from torchfloor.report.model import Evidence, Report
@@ -159,7 +160,7 @@ def _run_cell(
 
 
 def _report(options: argparse.Namespace) -> int:
-    evidence = _read_evidence(options)
+    evidence = _read_evidence(read_matrix(options.matrix), published=options.published)
     report = make_report(evidence)
     if options.page:
         _write_page(evidence, report, options.page)
@@ -182,9 +183,10 @@ def _write_page(evidence: Evidence, report: Report, folder: Path) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    evidence = _read_evidence(options)
+    matrix = read_matrix(options.matrix)
+    evidence = _read_evidence(matrix, published=options.published)
     row = find_row(make_report(evidence).rows, options.cell)
-    story = tell_story(row, _whole(options, row.cell))
+    story = tell_story(row, _whole(matrix, row.cell, published=options.published))
     if options.json:
         _print_json(story)
     else:
@@ -192,10 +194,9 @@ def _explain(options: argparse.Namespace) -> int:
     return 0 if story.row.verified else NoEvidenceError.exit_code
 
 
-def _whole(options: argparse.Namespace, cell: str) -> Record | None:
+def _whole(matrix: Matrix, cell: str, *, published: bool) -> Record | None:
     """Read all of a record: a report holds it condensed."""
-    matrix = read_matrix(options.matrix)
-    folder = matrix.root / "evidence" if options.published else Workspace(matrix).records
+    folder = matrix.root / "evidence" if published else Workspace(matrix).records
     try:
         return read_record(folder / f"{cell}.json")
     except RecordError:  # there is none, or it was told that it is damaged
@@ -203,7 +204,8 @@ def _whole(options: argparse.Namespace, cell: str) -> Record | None:
 
 
 def _verdict(options: argparse.Namespace) -> int:
-    report = make_report(_read_evidence(options))
+    matrix = read_matrix(options.matrix)
+    report = make_report(_read_evidence(matrix, published=options.published))
     verdict = report.verdict
     if options.json:
         _print_json(verdict)
@@ -217,9 +219,8 @@ def _verdict(options: argparse.Namespace) -> int:
     return verdict.exit_code
 
 
-def _read_evidence(options: argparse.Namespace) -> Evidence:
-    matrix = read_matrix(options.matrix)
-    if not options.published:
+def _read_evidence(matrix: Matrix, *, published: bool) -> Evidence:
+    if not published:
         workspace = Workspace(matrix)
         if not workspace.records.exists():
             msg = "No evidence in .compat/: run `nox -s compat`, or add --published."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
-from torchfloor.capabilities import SEVERITY
+from torchfloor.capabilities import severity_of
 from torchfloor.record import Record
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Condensed", "Number", "condense", "numbers_of"]
 
 _Entry = TypeVar("_Entry")
+_Weight = TypeVar("_Weight", float, tuple[int, float])
 
 
 class Number(NamedTuple):
@@ -95,30 +96,31 @@ def _telling(probes: Iterable[Probe]) -> Iterator[Probe]:
 
 def _matches(matches: Sequence[Match]) -> tuple[Match, ...]:
     """Keep the largest error of each subject in each dtype."""
-    return _pick(matches, _deciding(((it.subject, it.dtype), (0, it.excess)) for it in matches))
+    return _pick(matches, _deciding(((it.subject, it.dtype), it.excess) for it in matches))
 
 
 def _raw(raw: Sequence[RawMatch]) -> tuple[RawMatch, ...]:
     """Keep the worst of each capability, and the largest error in each dtype with each verdict."""
-    worst = _deciding((it.capability, (SEVERITY[it.verdict], it.excess)) for it in raw)
-    largest = _deciding(((it.subject, it.dtype, it.verdict), (0, it.excess)) for it in raw)
+    worst = _deciding((it.capability, severity_of(it)) for it in raw)
+    largest = _deciding(((it.subject, it.dtype, it.verdict), it.excess) for it in raw)
     return _pick(raw, worst | largest)
 
 
-def _deciding(entries: Iterable[tuple[Hashable, tuple[int, float]]]) -> set[int]:
+def _deciding(entries: Iterable[tuple[Hashable, _Weight]]) -> set[int]:
     """Find the places of the first of all that have a key, and of the first of the heaviest.
 
     Args:
         entries: The key and the weight of each.
     """
-    first: dict[Hashable, int] = {}
-    heaviest: dict[Hashable, tuple[tuple[int, float], int]] = {}
+    first: set[int] = set()
+    heaviest: dict[Hashable, tuple[_Weight, int]] = {}
     for place, (key, weight) in enumerate(entries):
-        if key not in heaviest:
-            first[key] = place
-        if key not in heaviest or weight > heaviest[key][0]:
+        known = heaviest.get(key)
+        if known is None:
+            first.add(place)
+        if known is None or weight > known[0]:
             heaviest[key] = (weight, place)
-    return {*first.values(), *(place for _, place in heaviest.values())}
+    return first.union(place for _, place in heaviest.values())
 
 
 def _pick(entries: Sequence[_Entry], places: set[int]) -> tuple[_Entry, ...]:

@@ -108,8 +108,8 @@ def _judge_imports(cell: Cell, run: _Run) -> Judgement | None:
     if broken is not None and broken.stage in {"readback", "dependency"}:
         return Judgement("errored", broken.stage, _explain(broken.message))
     if readback is None:
-        otherwise = run.shortage or run.journal.damage
-        otherwise = otherwise or "the interpreter ended before the first probe"
+        unknown = "the interpreter ended before the first probe"
+        otherwise = run.shortage or run.journal.damage or unknown
         why = describe_end(run.ended, run.timeout, otherwise)
         return Judgement("errored", "dependency", why)
     if differences := find_differences(cell, readback):

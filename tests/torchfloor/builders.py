@@ -13,15 +13,18 @@ from packaging.version import Version
 
 from torchfloor.host import Machine
 from torchfloor.index import IndexUnreachableError
-from torchfloor.matrix import Flavour, Matrix
+from torchfloor.matrix import Flavour, Matrix, read_matrix
 from torchfloor.plan import Cell, Host, Plan
 from torchfloor.record import SCHEMA, Environment, Failure, Identity, Probe, Provenance, Record
 from torchfloor.report.packed import pack_stories
 from torchfloor.report.story import tell_parts
 from torchfloor.wheels import Wheel
+from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    import pytest
 
     from torchfloor.record import Outcome
     from torchfloor.report.packed import Packed
@@ -53,6 +56,21 @@ def write_project(root: Path, matrix: str = MATRIX, floor: str = "dep>=1.0") -> 
     file = root / "matrix.yaml"
     file.write_text(textwrap.dedent(matrix), "utf-8")
     return file
+
+
+def make_workspace(root: Path, monkeypatch: pytest.MonkeyPatch, *releases: str) -> Workspace:
+    """Write a small project with a wheel of each release, for HOST, and return its workspace."""
+    monkeypatch.setattr("torchfloor.workspace.this_host", lambda: HOST)
+    file = write_project(root)
+    (root / "wheels").mkdir()
+    for release in releases:
+        add_wheel(root, release)
+    return Workspace(read_matrix(file))
+
+
+def add_wheel(root: Path, release: str) -> None:
+    """Offer another release to a small project; nothing is in its wheel."""
+    (root / f"wheels/dep-{release}-py3-none-any.whl").write_bytes(b"")
 
 
 def make_matrix(root: Path = Path("/nowhere"), **changes: Any) -> Matrix:  # noqa: ANN401 - any field

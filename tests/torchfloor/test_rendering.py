@@ -7,26 +7,22 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.torchfloor.builders import HOST, make_record, write_project
+from tests.torchfloor.builders import make_record, make_workspace
 
 from torchfloor.errors import StorageError
-from torchfloor.matrix import read_matrix
 from torchfloor.records import write_record
 from torchfloor.rendering import refresh
-from torchfloor.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torchfloor.workspace import Workspace
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Return the workspace of a project with one release, whose cell has run."""
-    monkeypatch.setattr("torchfloor.workspace.this_host", lambda: HOST)
-    file = write_project(tmp_path)
-    (tmp_path / "wheels").mkdir()
-    (tmp_path / "wheels/dep-1.0-py3-none-any.whl").touch()
-    workspace = Workspace(read_matrix(file))
+    workspace = make_workspace(tmp_path, monkeypatch, "1.0")
     write_record(make_record(workspace.plan().cells[0]), workspace.records)
     refresh(workspace, fail)
     return workspace

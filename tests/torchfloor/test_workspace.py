@@ -11,12 +11,13 @@ import msgspec
 import pytest
 from filelock import FileLock
 from tests.torchfloor.builders import (
-    HOST,
     MACHINE,
     MATRIX,
+    add_wheel,
     make_cell,
     make_record,
     make_wheel,
+    make_workspace,
     write_project,
 )
 
@@ -40,16 +41,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Return the workspace of a project with wheels for 1.0 and 1.1."""
-    monkeypatch.setattr("torchfloor.workspace.this_host", lambda: HOST)
-    file = write_project(tmp_path)
-    (tmp_path / "wheels").mkdir()
-    for release in ("1.0", "1.1"):
-        add_wheel(tmp_path, release)
-    return Workspace(read_matrix(file))
-
-
-def add_wheel(root: Path, release: str) -> None:
-    (root / f"wheels/dep-{release}-py3-none-any.whl").write_bytes(b"")
+    return make_workspace(tmp_path, monkeypatch, "1.0", "1.1")
 
 
 def change_plan(workspace: Workspace, **changes: Any) -> None:  # noqa: ANN401 - any field

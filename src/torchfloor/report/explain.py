@@ -12,7 +12,7 @@ from rich.text import Text
 
 from torchfloor.errors import TorchfloorError
 from torchfloor.output import printable
-from torchfloor.report.terminal import STYLES, tell_outcome
+from torchfloor.report.terminal import GAP, STYLES, tell_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,8 +34,6 @@ class _Whole(TypedDict):
     break_on_hyphens: bool
 
 
-_GAP = 2
-"""Spaces between the columns of a table."""
 _WHOLE: _Whole = {"break_long_words": False, "break_on_hyphens": False}
 
 
@@ -135,7 +133,7 @@ def _share_width(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
     """
     columns = list(zip(*rows, strict=True))
     widths = [_longest(word for text in column for word in text.split()) for column in columns]
-    spare = width - sum(widths) - _GAP * (len(columns) - 1)
+    spare = width - sum(widths) - GAP * (len(columns) - 1)
     if spare < 0:
         return None
     wanted = [_longest(line for text in column for line in text.split("\n")) for column in columns]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torchfloor.report.row import Row
     from torchfloor.verdict import Verdict
 
-__all__ = ["STYLES", "Terminal", "print_report", "tell_outcome"]
+__all__ = ["GAP", "STYLES", "Terminal", "print_report", "tell_outcome"]
 
 STYLES = {
     "compatible": "green",
@@ -34,8 +34,8 @@ STYLES = {
     "not-run": "dim",
     "unavailable": "dim",
 }
-_GAP = 2
-"""Spaces between the columns of the table."""
+GAP = 2
+"""Spaces between the columns of a table."""
 _VERDICTS = {"holds": "bold green", "broken": "bold red"}
 
 
@@ -100,7 +100,7 @@ def _table(rows: Sequence[Row], baseline: str) -> Iterator[Text]:
     *widths, _ = (max(map(cell_len, column)) for column in zip(*lines, strict=True))
     styles = [("bold", "bold"), *(("", STYLES[row.outcome]) for row in rows)]
     for (*texts, outcome), (style, last) in zip(lines, styles, strict=True):
-        padded = "".join(map(set_cell_size, texts, (width + _GAP for width in widths)))
+        padded = "".join(map(set_cell_size, texts, (width + GAP for width in widths)))
         yield Text.assemble((padded, style), (outcome, last))
 
 
