@@ -174,7 +174,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _write_page(evidence: Evidence, report: Report, folder: Path) -> None:
-    # As in workspace.py: only who renders needs templates.
+    # As in rendering.py: only who renders needs templates.
     from torchfloor.report.html import render_site  # noqa: PLC0415
 
     for name, text in render_site(evidence, report).items():
